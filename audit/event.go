@@ -1,0 +1,103 @@
+package audit
+
+import (
+	"context"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Kind says what happened, as noun.verb_past. The set is closed: an entry with any
+// other kind does not parse.
+type Kind string
+
+// The kinds of event.
+const (
+	LogStarted         Kind = "log.started"
+	ServerStarted      Kind = "server.started"
+	ServerStopped      Kind = "server.stopped"
+	QueryAnswered      Kind = "query.answered"
+	QueryDenied        Kind = "query.denied"
+	ConsentGranted     Kind = "consent.granted"
+	ConsentRefused     Kind = "consent.refused"
+	ConsentWithdrawn   Kind = "consent.withdrawn"
+	ConsentObjected    Kind = "consent.objected"
+	BatchIngested      Kind = "batch.ingested"
+	PersonShown        Kind = "person.shown"
+	PersonErased       Kind = "person.erased"
+	PersonReidentified Kind = "person.reidentified"
+	ReidentifyDenied   Kind = "reidentification.denied"
+	KeyCreated         Kind = "key.created"
+	TokenMinted        Kind = "token.minted"
+	PolicyActivated    Kind = "policy.activated"
+	PolicyRefused      Kind = "policy.refused"
+)
+
+// Outcome is what became of the request behind an event.
+type Outcome string
+
+// The outcomes.
+const (
+	Allowed Outcome = "allow"
+	Denied  Outcome = "deny"
+	Done    Outcome = "done"
+)
+
+// Digest is a SHA-256. The zero value means "none" and is left out of an entry.
+type Digest [32]byte
+
+// BlindingKey is one person's secret for tags in the log. It is born and shredded
+// together with the person's DEK; once it is gone no tag can be recomputed, so no
+// entry can be linked to the person any more, while every proof stays valid.
+type BlindingKey [32]byte
+
+// Subject is what the log needs to know of a person in order to tag an entry without
+// naming them. The zero value stands for "about nobody".
+type Subject struct {
+	// ID is the data subject. It goes into the keyed tag and nowhere else.
+	ID privacy.DataSubjectID
+	// Blinding is the person's blinding key.
+	Blinding BlindingKey
+	// Unknown marks an event about somebody who does not exist (any more). Its tag is
+	// random, so that an entry does not tell who is known.
+	Unknown bool
+}
+
+// Event is what a caller says happened. It becomes an [Entry] when it is encoded: with
+// a random id, a time, and a tag in the place of the person.
+//
+// Every field is an enum, a catalogue key, a digest or a count. There is no free text
+// and nothing that came from a person.
+type Event struct {
+	Kind      Kind
+	Principal privacy.Principal
+	Outcome   Outcome
+	Subject   Subject
+
+	Purpose privacy.Purpose
+	Channel privacy.Channel
+	// Recipient is whom the event concerns when that is not the principal's own
+	// recipient: whose pseudonym was re-identified, for whom a token was minted.
+	Recipient privacy.RecipientID
+	// Checks are the names of the policy checks that did not pass, sorted.
+	Checks []string
+	// Attributes are the catalogue names of the attributes that were released, sorted.
+	Attributes []privacy.AttributeName
+	// Policy is the digest of the policy revision that decided.
+	Policy Digest
+	// Facts is the digest of the canonical facts the policy saw.
+	Facts Digest
+	// List is the digest of the list that a bulk event stands for.
+	List Digest
+	// Count is how many things the event covers. An entry holds only its bucket.
+	Count uint64
+}
+
+// Appender is what the rest of the house needs of the log.
+//
+// Append must return only after the entry is durable (survives a crash of every
+// process and of the machine), and must fail with [privacy.ErrUnavailable] when it
+// cannot be made durable within the log's own deadline, whatever ctx says. A caller
+// that gets an error must not carry on with what the event is evidence of.
+type Appender interface {
+	Append(ctx context.Context, event Event) (Receipt, error)
+}
