@@ -1,0 +1,149 @@
+package consent
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Store keeps the ledger.
+type Store interface {
+	// Add appends the record and the event in one transaction and returns after both
+	// are durable. It dates a record without EffectiveAt by its own clock, later than
+	// every record that it holds for the same person and purpose, and it never dates a
+	// record later than that clock.
+	//
+	// [privacy.ErrNotFound]: the person does not exist (any more).
+	// [privacy.ErrConflict]: the ledger holds another record with this ID.
+	// [privacy.ErrUnavailable]: nothing was recorded, or the outcome is not known.
+	Add(ctx context.Context, record Record, event audit.Event) (audit.Receipt, error)
+	// List returns every record of the person, oldest first. Nobody and a person
+	// without records are the same: an empty list.
+	List(ctx context.Context, id privacy.DataSubjectID) ([]Record, error)
+}
+
+// Catalogue says which words exist. It is asked anew at each change, so that an
+// implementation may follow policy revisions.
+type Catalogue interface {
+	KnowsPurpose(privacy.Purpose) bool
+	KnowsChannel(privacy.Channel) bool
+	KnowsCategory(privacy.DataCategory) bool
+}
+
+// Subjects finds what the log needs to know of a person.
+type Subjects interface {
+	// Subject returns the person with their blinding key, or [privacy.ErrNotFound].
+	Subject(ctx context.Context, id privacy.DataSubjectID) (audit.Subject, error)
+}
+
+// Config has defaults for everything.
+type Config struct {
+	// Now is the clock against which times in the future are refused; time.Now.
+	Now func() time.Time
+	// Random draws record IDs; crypto/rand.Reader.
+	Random io.Reader
+}
+
+// Service takes changes of consent and shows what is recorded.
+type Service struct {
+	store     Store
+	subjects  Subjects
+	catalogue Catalogue
+	config    Config
+}
+
+// New returns a service. All of store, subjects and catalogue are required.
+func New(store Store, subjects Subjects, catalogue Catalogue, config Config) *Service {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Random == nil {
+		config.Random = rand.Reader
+	}
+	return &Service{store: store, subjects: subjects, catalogue: catalogue, config: config}
+}
+
+// Receipt is what somebody who changed a consent gets: evidence that the change is
+// durable, and the token that binds later queries to it.
+type Receipt struct {
+	audit.Receipt
+	Token Token
+}
+
+// Grant records that the person agreed.
+func (s *Service) Grant(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.add(ctx, by, Granted, change)
+}
+
+// Refuse records that the person was asked and said no.
+func (s *Service) Refuse(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.add(ctx, by, Refused, change)
+}
+
+// Withdraw records that the person takes a grant back. There need not be one: a
+// withdrawal is never turned away (GDPR Article 7(3)).
+func (s *Service) Withdraw(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.add(ctx, by, Withdrawn, change)
+}
+
+// Object records an objection (GDPR Article 21, KVKK Article 11).
+func (s *Service) Object(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.add(ctx, by, Objected, change)
+}
+
+// add validates first, so that a caller learns nothing about a person from an error
+// about their own input.
+func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, change Change) (Receipt, error) {
+	if by.Role != privacy.RoleService && by.Role != privacy.RoleDPO {
+		return Receipt{}, fmt.Errorf("recording consent: %w", privacy.ErrForbidden)
+	}
+	record, err := change.Record(action, s.catalogue, s.config.Now())
+	if err != nil {
+		return Receipt{}, err
+	}
+	if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
+		return Receipt{}, fmt.Errorf("drawing consent id: %w", err)
+	}
+	subject, err := s.subjects.Subject(ctx, change.DataSubject)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("finding the person of a consent: %w", err)
+	}
+	receipt, err := s.store.Add(ctx, record, audit.Event{
+		Kind: action.Kind(), Principal: by, Outcome: audit.Done, Subject: subject,
+		Purpose: record.Purpose, Channel: record.Channel,
+	})
+	if err != nil {
+		return Receipt{}, fmt.Errorf("recording consent: %w", err)
+	}
+	return Receipt{Receipt: receipt, Token: NewToken(receipt)}, nil
+}
+
+// Standing is the state for one purpose and channel.
+type Standing struct {
+	Purpose privacy.Purpose
+	Channel privacy.Channel
+	Current Current
+}
+
+// Statement is all that the ledger says about one person.
+type Statement struct {
+	// Records is the history, oldest first.
+	Records []Record
+	// Standings has one line for each purpose and channel that the history names,
+	// sorted. The line of [privacy.AnyChannel] is what holds for channels not listed.
+	Standings []Standing
+}
+
+// Show returns the history and what it amounts to now.
+func (s *Service) Show(ctx context.Context, id privacy.DataSubjectID) (Statement, error) {
+	records, err := s.store.List(ctx, id)
+	if err != nil {
+		return Statement{}, fmt.Errorf("listing consent: %w", err)
+	}
+	return NewStatement(records, s.config.Now()), nil
+}
