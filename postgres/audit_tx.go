@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// AppendTx runs change in a transaction and commits it together with the entry for the
+// event: both are durable when it returns, or neither exists. change gets the
+// transaction at READ COMMITTED and must leave commit and rollback alone. An error of
+// change is returned as it is and undoes everything.
+//
+// The log's lock is taken after change, as the last thing before the commit, so change
+// may lock whatever it likes without a deadlock. It is let go before the disk has
+// confirmed: the commit does not wait (synchronous_commit off), and a flush shared by
+// all who wait confirms it. The write-ahead log is a sequence, so whatever is confirmed
+// later covers it; a crash in between loses the change together with its entry, before
+// anybody was told.
+func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(ctx context.Context, tx pgx.Tx) error) (audit.Receipt, error) {
+	if err := l.enter(); err != nil {
+		return audit.Receipt{}, err
+	}
+	defer l.users.Done()
+	p := pendingEntries.Get().(*pendingEntry)
+	defer pendingEntries.Put(p)
+	if err := l.encode(p, &event); err != nil {
+		return audit.Receipt{}, err
+	}
+	conn, err := l.db.pool.Acquire(ctx)
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
+	}
+	defer conn.Release() // destroys a connection that is still in a transaction
+	if err := prepareAuditWrites(ctx, conn.Conn()); err != nil {
+		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
+	}
+	if err := l.changeAndAppend(ctx, conn, p, change); err != nil {
+		return audit.Receipt{}, err
+	}
+	if err := l.waitFlushed(); err != nil {
+		return audit.Receipt{}, fmt.Errorf("making change durable: %w", err)
+	}
+	return audit.Committed(p.id, p.hash, p.index), nil
+}
+
+func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *pendingEntry, change func(ctx context.Context, tx pgx.Tx) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return fmt.Errorf("beginning change: %w", translate(err))
+	}
+	committed := false
+	defer func() {
+		if !committed && !conn.Conn().IsClosed() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Deadline)
+			defer cancel()
+			_ = tx.Rollback(ctx)
+		}
+	}()
+	if err := change(ctx, tx); err != nil {
+		return err
+	}
+	if status := conn.Conn().PgConn().TxStatus(); status != 'T' {
+		return fmt.Errorf("committing change: transaction is in state %c: %w", status, privacy.ErrConflict)
+	}
+	until := time.Now().Add(l.config.Deadline)
+	if !l.takeTurn(until) {
+		return fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable)
+	}
+	defer l.giveTurn()
+	// From here the caller's context does not count: see Append.
+	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	if _, err := l.head.lock(own, conn.Conn()); err != nil {
+		l.head.stale = true
+		return fmt.Errorf("committing change: %w", translate(err))
+	}
+	var w logWrite
+	w.build(&l.head.edge, []*pendingEntry{p})
+	if err := w.commitLocked(own, conn.Conn(), false); err != nil {
+		l.head.stale = true
+		return fmt.Errorf("committing change: %w", translate(err))
+	}
+	committed = true
+	p.index = w.first
+	l.head.moveTo(&w)
+	l.growAfter(w.first, w.edge.Size())
+	return nil
+}
+
+// waitFlushed returns when everything that was committed before the call is durable.
+func (l *AuditLog) waitFlushed() error {
+	done := make(chan error, 1)
+	timer := time.NewTimer(l.config.Deadline)
+	defer timer.Stop()
+	select {
+	case l.flush <- done:
+	case <-timer.C:
+		return fmt.Errorf("waiting for flush: %w", privacy.ErrUnavailable)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("waiting for flush: %w", privacy.ErrUnavailable)
+	}
+}
+
+// sqlAuditFlush writes a message that nobody reads: its commit record is flushed, and
+// with it everything before (and, with synchronous replication, replicated).
+const sqlAuditFlush = `select pg_logical_emit_message(true, 'mahrem', '')`
+
+// flushLoop confirms asynchronous commits for all who wait, with one flush for as many
+// as have come since the last.
+func (l *AuditLog) flushLoop() {
+	f := flusher{log: l}
+	defer f.disconnect()
+	var waiting []chan error
+	for {
+		waiting = waiting[:0]
+		select {
+		case done := <-l.flush:
+			waiting = append(waiting, done)
+		case <-l.stop:
+			return
+		}
+	gather:
+		for {
+			select {
+			case done := <-l.flush:
+				waiting = append(waiting, done)
+			default:
+				break gather
+			}
+		}
+		err := f.flush()
+		for _, done := range waiting {
+			done <- err
+		}
+	}
+}
+
+type flusher struct {
+	log  *AuditLog
+	conn *pgxpool.Conn
+}
+
+// flush does not try twice: the connection may have been lost in a crash that took the
+// commits with it, and then a flush that works after the restart says nothing of them.
+func (f *flusher) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), f.log.config.Deadline)
+	defer cancel()
+	if f.conn == nil {
+		if err := f.connect(ctx); err != nil {
+			return translate(err)
+		}
+	}
+	if _, err := f.conn.Exec(ctx, sqlAuditFlush); err != nil {
+		f.disconnect()
+		return translate(err)
+	}
+	return nil
+}
