@@ -87,12 +87,13 @@ type AuditLog struct {
 	signer   note.Signer   // nil: this process does not sign
 	verifier note.Verifier // nil: no key known
 
-	queue  chan *pendingEntry
-	flush  chan chan error
-	stop   chan struct{}
-	closed atomic.Bool
-	users  sync.WaitGroup // callers inside Append
-	work   sync.WaitGroup // goroutines
+	queue   chan *pendingEntry
+	flush   chan flushRequest
+	stop    chan struct{}
+	session atomic.Uint64 // of the flusher; zero: none
+	closed  atomic.Bool
+	users   sync.WaitGroup // callers inside Append
+	work    sync.WaitGroup // goroutines
 
 	// turn holds one token. Whoever has it owns head, and is the only one of this
 	// process that waits for the log's lock in the database.
@@ -118,7 +119,7 @@ func OpenAuditLog(ctx context.Context, db *DB, config AuditConfig) (*AuditLog, e
 	l := &AuditLog{
 		db: db, config: config, encoder: encoder,
 		queue: make(chan *pendingEntry, config.Queue),
-		flush: make(chan chan error, 1024),
+		flush: make(chan flushRequest, 1024),
 		stop:  make(chan struct{}),
 		turn:  make(chan struct{}, 1),
 	}

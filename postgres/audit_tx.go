@@ -33,6 +33,12 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	if err := l.encode(p, &event); err != nil {
 		return audit.Receipt{}, err
 	}
+	// The flusher's session must be older than the commit: one that began after a crash
+	// of the server would confirm a commit that the crash has taken.
+	session, err := l.flushSession()
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("beginning change: %w", err)
+	}
 	conn, err := l.db.pool.Acquire(ctx)
 	if err != nil {
 		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
@@ -41,16 +47,17 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	if err := prepareAuditWrites(ctx, conn.Conn()); err != nil {
 		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
 	}
-	if err := l.changeAndAppend(ctx, conn, p, change); err != nil {
+	w := logWrite{}
+	if err := l.changeAndAppend(ctx, conn, p, &w, change); err != nil {
 		return audit.Receipt{}, err
 	}
-	if err := l.waitFlushed(); err != nil {
+	if err := l.confirm(ctx, session, &w); err != nil {
 		return audit.Receipt{}, fmt.Errorf("making change durable: %w", err)
 	}
 	return audit.Committed(p.id, p.hash, p.index), nil
 }
 
-func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *pendingEntry, change func(ctx context.Context, tx pgx.Tx) error) error {
+func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *pendingEntry, w *logWrite, change func(ctx context.Context, tx pgx.Tx) error) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return fmt.Errorf("beginning change: %w", translate(err))
@@ -81,7 +88,6 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *p
 		l.head.stale = true
 		return fmt.Errorf("committing change: %w", translate(err))
 	}
-	var w logWrite
 	w.build(&l.head.edge, []*pendingEntry{p})
 	if err := w.commitLocked(own, conn.Conn(), false); err != nil {
 		l.head.stale = true
@@ -89,81 +95,7 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *p
 	}
 	committed = true
 	p.index = w.first
-	l.head.moveTo(&w)
+	l.head.moveTo(w)
 	l.growAfter(w.first, w.edge.Size())
-	return nil
-}
-
-// waitFlushed returns when everything that was committed before the call is durable.
-func (l *AuditLog) waitFlushed() error {
-	done := make(chan error, 1)
-	timer := time.NewTimer(l.config.Deadline)
-	defer timer.Stop()
-	select {
-	case l.flush <- done:
-	case <-timer.C:
-		return fmt.Errorf("waiting for flush: %w", privacy.ErrUnavailable)
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-timer.C:
-		return fmt.Errorf("waiting for flush: %w", privacy.ErrUnavailable)
-	}
-}
-
-// sqlAuditFlush writes a message that nobody reads: its commit record is flushed, and
-// with it everything before (and, with synchronous replication, replicated).
-const sqlAuditFlush = `select pg_logical_emit_message(true, 'mahrem', '')`
-
-// flushLoop confirms asynchronous commits for all who wait, with one flush for as many
-// as have come since the last.
-func (l *AuditLog) flushLoop() {
-	f := flusher{log: l}
-	defer f.disconnect()
-	var waiting []chan error
-	for {
-		waiting = waiting[:0]
-		select {
-		case done := <-l.flush:
-			waiting = append(waiting, done)
-		case <-l.stop:
-			return
-		}
-	gather:
-		for {
-			select {
-			case done := <-l.flush:
-				waiting = append(waiting, done)
-			default:
-				break gather
-			}
-		}
-		err := f.flush()
-		for _, done := range waiting {
-			done <- err
-		}
-	}
-}
-
-type flusher struct {
-	log  *AuditLog
-	conn *pgxpool.Conn
-}
-
-// flush does not try twice: the connection may have been lost in a crash that took the
-// commits with it, and then a flush that works after the restart says nothing of them.
-func (f *flusher) flush() error {
-	ctx, cancel := context.WithTimeout(context.Background(), f.log.config.Deadline)
-	defer cancel()
-	if f.conn == nil {
-		if err := f.connect(ctx); err != nil {
-			return translate(err)
-		}
-	}
-	if _, err := f.conn.Exec(ctx, sqlAuditFlush); err != nil {
-		f.disconnect()
-		return translate(err)
-	}
 	return nil
 }

@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+const sqlAuditInsertCheckpoint = `
+insert into audit.checkpoint (size, root, signed_at, note) values ($1, $2, $3, $4)
+on conflict (size) do nothing`
+
+// SignCheckpoint signs and stores a checkpoint of what is committed now, if the log has
+// grown since the last one. It first proves that the new tree is an extension of the
+// last signed one (RFC 6962 section 2.1.2), and refuses with an error that wraps
+// [privacy.ErrDamaged] when the log has become smaller or another.
+func (l *AuditLog) SignCheckpoint(ctx context.Context) error {
+	if l.signer == nil {
+		return fmt.Errorf("signing checkpoint without the log's key: %w", privacy.ErrInvalid)
+	}
+	l.signing.Lock()
+	defer l.signing.Unlock()
+	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return fmt.Errorf("signing checkpoint: %w", translate(err))
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	size, root, err := readHead(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("signing checkpoint: %w", err)
+	}
+	if err := l.recallSigned(ctx, tx); err != nil {
+		return fmt.Errorf("signing checkpoint: %w", err)
+	}
+	next := audit.Checkpoint{Origin: l.config.Origin, Size: size}
+	if size > 0 && len(root) == len(next.Root) {
+		next.Root = tlog.Hash(root)
+	}
+	if next == l.signed || size == 0 && l.signed.Size == 0 {
+		return nil
+	}
+	if err := checkGrowth(ctx, tx, l.signed, next); err != nil {
+		return fmt.Errorf("refusing to sign checkpoint: %w", err)
+	}
+	signed, err := audit.SignCheckpoint(next, l.signer)
+	if err != nil {
+		return err
+	}
+	// This commit waits for the disk, so all that the checkpoint covers is durable.
+	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
+		return fmt.Errorf("storing checkpoint: %w", translate(err))
+	}
+	if _, err := tx.Exec(ctx, sqlAuditInsertCheckpoint, int64(size), next.Root[:], l.config.Now(), signed); err != nil {
+		return fmt.Errorf("storing checkpoint: %w", translate(err))
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("storing checkpoint: %w", translate(err))
+	}
+	l.signed = next
+	return nil
+}
+
+// recallSigned moves l.signed to the newest stored checkpoint, which another process may
+// have signed. What this process signed itself it never forgets, whatever is stored.
+func (l *AuditLog) recallSigned(ctx context.Context, tx pgx.Tx) error {
+	var signed []byte
+	err := tx.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
+	}
+	stored, err := audit.OpenCheckpoint(signed, l.verifier)
+	if err != nil {
+		return err
+	}
+	if stored.Size < l.signed.Size {
+		return fmt.Errorf("latest stored checkpoint has size %d, but %d was signed: %w", stored.Size, l.signed.Size, privacy.ErrDamaged)
+	}
+	if stored.Size == l.signed.Size && stored.Root != l.signed.Root {
+		return fmt.Errorf("stored checkpoint of size %d has another root than was signed: %w", stored.Size, privacy.ErrDamaged)
+	}
+	if stored.Size > l.signed.Size {
+		if err := checkGrowth(ctx, tx, l.signed, stored); err != nil {
+			return err
+		}
+		l.signed = stored
+	}
+	return nil
+}
+
+// checkGrowth proves from the stored hashes that the tree of next begins with that of last.
+func checkGrowth(ctx context.Context, q querier, last, next audit.Checkpoint) error {
+	if next.Size < last.Size {
+		return fmt.Errorf("log has %d entries, but %d were signed: %w", next.Size, last.Size, privacy.ErrDamaged)
+	}
+	if next.Size == last.Size {
+		return fmt.Errorf("root of size %d is another than was signed: %w", next.Size, privacy.ErrDamaged)
+	}
+	hashes := storedHashes{ctx, q}
+	if last.Size == 0 {
+		root, err := tlog.TreeHash(int64(next.Size), hashes)
+		if err != nil {
+			return err
+		}
+		if root != next.Root {
+			return fmt.Errorf("root does not recompute at size %d: %w", next.Size, privacy.ErrDamaged)
+		}
+		return nil
+	}
+	proof, err := tlog.ProveTree(int64(next.Size), int64(last.Size), hashes)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckTree(proof, int64(next.Size), next.Root, int64(last.Size), last.Root); err != nil {
+		return fmt.Errorf("tree of size %d does not extend the signed one of size %d: %w: %w",
+			next.Size, last.Size, err, privacy.ErrDamaged)
+	}
+	return nil
+}
+
+// storedHashes reads the hashes of complete subtrees from the tables, for proofs.
+type storedHashes struct {
+	ctx context.Context
+	q   querier
+}
+
+// ReadHashes implements [tlog.HashReader].
+func (s storedHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		level, n := tlog.SplitStoredHashIndex(index)
+		hash, err := s.read(level, uint64(n))
+		if err != nil {
+			return nil, err
+		}
+		out[i] = hash
+	}
+	return out, nil
+}
+
+// read computes one hash from the at most 128 stored ones below it in its tile.
+func (s storedHashes) read(level int, n uint64) (tlog.Hash, error) {
+	tile, height := level/8, level%8
+	from, to := n<<height, (n+1)<<height
+	var base []byte
+	var err error
+	if tile == 0 {
+		base, err = leafHashes(s.ctx, s.q, from, to)
+	} else {
+		base, err = subtreeHashes(s.ctx, s.q, tile-1, from, to)
+	}
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	hashes := make([]tlog.Hash, 0, len(base)/tlog.HashSize)
+	for ; len(base) > 0; base = base[tlog.HashSize:] {
+		hashes = append(hashes, tlog.Hash(base))
+	}
+	for ; len(hashes) > 1; hashes = hashes[:len(hashes)/2] {
+		for i := range len(hashes) / 2 {
+			hashes[i] = tlog.NodeHash(hashes[2*i], hashes[2*i+1])
+		}
+	}
+	return hashes[0], nil
+}
+
+// signLoop signs at a fixed rhythm. A refusal is said every time: somebody must come.
+func (l *AuditLog) signLoop() {
+	ticker := time.NewTicker(l.config.SignEvery)
+	defer ticker.Stop()
+	sign := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := l.SignCheckpoint(ctx); err != nil {
+			l.config.Logger.Error("audit checkpoint not signed", "error", err)
+		}
+	}
+	for {
+		select {
+		case <-ticker.C:
+			sign()
+		case <-l.stop:
+			sign()
+			return
+		}
+	}
+}
