@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,7 +23,7 @@ var ErrNoPrograms = errors.New("no PostgreSQL server programs found")
 type Programs struct {
 	// Dir is the directory that holds initdb and postgres.
 	Dir string
-	// Major is their major version, zero when the directory does not tell it.
+	// Major is their major version.
 	Major int
 }
 
@@ -52,7 +53,7 @@ func findMajor(major int) (Programs, error) {
 		return Programs{}, err
 	}
 	for _, p := range all {
-		if p.Major == major || p.Major == 0 {
+		if p.Major == major {
 			return p, nil
 		}
 	}
@@ -62,16 +63,16 @@ func findMajor(major int) (Programs, error) {
 
 func findAll() ([]Programs, error) {
 	if dir := os.Getenv("MAHREM_PG_BIN"); dir != "" {
-		p, missing := inspect(dir)
-		if missing != "" {
-			return nil, fmt.Errorf("MAHREM_PG_BIN=%s holds no %s: %w", dir, missing, ErrNoPrograms)
+		p, fault := inspect(dir)
+		if fault != "" {
+			return nil, fmt.Errorf("MAHREM_PG_BIN=%s %s: %w", dir, fault, ErrNoPrograms)
 		}
 		return []Programs{p}, nil
 	}
 	var found []Programs
 	for _, dir := range candidates() {
-		p, missing := inspect(dir)
-		if missing != "" || p.Major != 0 && p.Major < OldestMajor {
+		p, fault := inspect(dir)
+		if fault != "" {
 			continue
 		}
 		if !slices.ContainsFunc(found, func(f Programs) bool { return f.Dir == p.Dir }) {
@@ -98,38 +99,64 @@ func candidates() []string {
 		matches, _ := filepath.Glob(pattern)
 		versioned = append(versioned, matches...)
 	}
-	slices.SortStableFunc(versioned, func(a, b string) int { return majorOf(b) - majorOf(a) })
+	slices.SortStableFunc(versioned, func(a, b string) int { return majorIn(b) - majorIn(a) })
 	return append(dirs, versioned...)
 }
 
-// inspect says what of the needed programs a directory lacks. Links are followed, so that
-// a directory of links into an installation counts as that installation: postgres finds
-// its libraries beside the real file.
-func inspect(dir string) (p Programs, missing string) {
+// inspect says what is wrong with a directory, or returns the programs in it. Links are
+// followed, so that a directory of links into an installation counts as that
+// installation: postgres finds its libraries beside the real file.
+func inspect(dir string) (p Programs, fault string) {
 	var home string
 	for _, name := range needed {
 		real, err := filepath.EvalSymlinks(filepath.Join(dir, name))
 		if err != nil {
-			return Programs{}, name
+			return Programs{}, "holds no " + name
 		}
 		info, err := os.Stat(real)
 		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 || filepath.Base(real) != name {
-			return Programs{}, name
+			return Programs{}, "holds no " + name + " but a stand-in"
 		}
 		if home != "" && filepath.Dir(real) != home {
-			return Programs{}, name
+			return Programs{}, "links to more than one installation"
 		}
 		home = filepath.Dir(real)
 	}
-	return Programs{Dir: home, Major: majorOf(home)}, ""
+	major := askMajor(filepath.Join(home, "postgres"))
+	if major < OldestMajor {
+		return Programs{}, fmt.Sprintf("holds PostgreSQL %d, older than %d", major, OldestMajor)
+	}
+	return Programs{Dir: home, Major: major}, ""
 }
 
-// majorOf reads the version out of the path of a directory: the last number between 9
-// and 99 that is a whole part of it.
-func majorOf(dir string) int {
-	parts := strings.FieldsFunc(dir, func(r rune) bool { return r == '/' || r == '@' || r == '-' || r == '.' })
-	for _, part := range slices.Backward(parts) {
-		if n, err := strconv.Atoi(part); err == nil && n >= 9 && n <= 99 {
+// askMajor asks the server program for its version: "postgres (PostgreSQL) 15.18 …". It
+// returns zero for a program that does not say.
+func askMajor(postgres string) int {
+	cmd := exec.Command(postgres, "--version")
+	cmd.Env = environment()
+	out, err := cmd.Output()
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(out))
+	if len(fields) < 3 {
+		return 0
+	}
+	digits := fields[2]
+	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		digits = digits[:end]
+	}
+	major, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	return major
+}
+
+// majorIn reads a version out of a path, to look at newer installations first.
+func majorIn(dir string) int {
+	for _, part := range strings.FieldsFunc(dir, func(r rune) bool { return r == '/' || r == '@' || r == '-' }) {
+		if n, err := strconv.Atoi(part); err == nil {
 			return n
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// ErrInUse means that another process runs a server in the same directory.
+var ErrInUse = errors.New("directory in use")
+
 // layout is where the parts lie. The directory itself and all but data and socket belong
 // to us and not to the account that PostgreSQL runs as: nothing that a root Mahrem
 // writes to can be a link that the account has planted.
@@ -25,7 +28,7 @@ func layoutIn(dir string) layout {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return layout{
 		dir: dir, data: in("data"), socket: in("s"), hba: in("pg_hba.conf"), ident: in("pg_ident.conf"),
-		log: in("postgres.log"), lock: in("lock"), socketNote: in("socket_directory"),
+		log: in("postgres.log"), lock: in("mahrem.lock"), socketNote: in("socket_directory"),
 	}
 }
 
@@ -49,8 +52,8 @@ func (s *Server) prepare(ctx context.Context) error {
 		if s.account, err = serverAccount(s.layout.data); err != nil {
 			return err
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("making directory: %w", err)
+		if err := claimDir(s.layout); err != nil {
+			return err
 		}
 	}
 	mode := os.FileMode(0o700)
@@ -76,6 +79,22 @@ func (s *Server) prepare(ctx context.Context) error {
 		return err
 	}
 	return s.makeSocketDir()
+}
+
+// claimDir makes the directory, or sees that it is empty or was made here. Anything else
+// is somebody's, and must not have its mode changed and files put into it.
+func claimDir(l layout) error {
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return fmt.Errorf("making directory: %w", err)
+	}
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return fmt.Errorf("reading directory: %w", err)
+	}
+	if len(entries) > 0 && !exists(l.lock) {
+		return fmt.Errorf("%s is neither empty nor a database of Mahrem; choose another directory", l.dir)
+	}
+	return nil
 }
 
 // temporaryLayout makes a directory for a server that leaves nothing behind, where the
@@ -122,9 +141,6 @@ func takeLock(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// ErrInUse means that another process runs a server in the same directory.
-var ErrInUse = errors.New("directory in use")
 
 // ensureData makes the data directory if there is none. It is made under another name
 // first: initdb writes PG_VERSION early, and half a cluster must not pass for one.
