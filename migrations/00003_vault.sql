@@ -38,12 +38,17 @@ create table vault.data_subject (
 );
 grant select, insert, update (jurisdiction, restricted) on vault.data_subject to mahrem_app;
 
+-- The foreign keys below are within one person, so they cost no distribution; they make
+-- a writer who is late wait for an erasure and then fail, instead of leaving rows of
+-- somebody who is gone.
+
 create table vault.identifier (
     data_subject_id uuid not null,
     kind text not null,
     blind_index bytea not null,
     created_at timestamptz not null default now(),
     constraint identifier_pkey primary key (kind, blind_index),
+    constraint identifier_has_a_person foreign key (data_subject_id) references vault.data_subject (data_subject_id),
     constraint identifier_kind_is_known check (kind in ('email', 'phone', 'customer_number', 'cookie_id')),
     constraint identifier_blind_index_has_its_length check (octet_length(blind_index) = 33)
 );
@@ -57,6 +62,7 @@ create table vault.sealed_record (
     sealed bytea not null,
     updated_at timestamptz not null default now(),
     constraint sealed_record_pkey primary key (data_subject_id, slot),
+    constraint sealed_record_has_a_person foreign key (data_subject_id) references vault.data_subject (data_subject_id),
     constraint sealed_record_slot_has_its_length check (octet_length(slot) = 16),
     constraint sealed_record_version_counts_from_one check (record_version >= 1)
 );
@@ -72,6 +78,7 @@ create table vault.event_chunk (
     event_count integer not null,
     sealed bytea not null,
     constraint event_chunk_pkey primary key (data_subject_id, slot, chunk),
+    constraint event_chunk_has_a_person foreign key (data_subject_id) references vault.data_subject (data_subject_id),
     constraint event_chunk_slot_has_its_length check (octet_length(slot) = 16),
     constraint event_chunk_counts_from_zero check (chunk >= 0),
     constraint event_chunk_version_counts_from_one check (record_version >= 1),

@@ -161,6 +161,9 @@ func (k *Keys) TokenKeyset() *keyset.Handle { return k.token }
 // ActorTag stands for a principal in the log, see [vault.Vault.ActorTag].
 func (k *Keys) ActorTag(principal privacy.Principal) [16]byte { return k.vault.ActorTag(principal) }
 
+// SealCheck is [vault.Vault.SealCheck].
+func (k *Keys) SealCheck() ([]byte, error) { return k.vault.SealCheck() }
+
 // OpenCheck is [vault.Vault.OpenCheck] with an error that names the KEK's file.
 func (k *Keys) OpenCheck(sealed []byte) error {
 	if err := k.vault.OpenCheck(sealed); err != nil {

@@ -1,0 +1,9 @@
+// Package dsar answers data subjects who exercise their rights (GDPR Chapter III, KVKK
+// Article 11). So far it has the one that must never fail: erasure.
+//
+// Erasing a person destroys their wrapped key and deletes every row about them, in one
+// transaction with the log entry that says so. What was copied elsewhere before, such as
+// a dump of the sealed data, cannot be opened again by anybody, because the key was
+// random and existed in one place. Copies of the key table must therefore be kept apart
+// and not long; docs/spec/keys.md says what erasure does not reach.
+package dsar
