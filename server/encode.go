@@ -1,0 +1,199 @@
+package server
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/mahrem/mahrem/audit"
+)
+
+// Answers are appended to a reused buffer by hand: the shapes are few and fixed, and
+// the encoder runs once for every answer of the gate.
+
+const hexDigits = "0123456789abcdef"
+
+// appendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			char, size := utf8.DecodeRuneInString(s[i:])
+			if char != utf8.RuneError || size > 1 {
+				i += size
+				continue
+			}
+			b = append(b, s[start:i]...)
+			b = append(b, "\ufffd"...)
+		} else {
+			b = append(b, s[start:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			}
+		}
+		i++
+		start = i
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
+
+func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
+
+// appendKey appends ,"name": and leaves the comma out behind an opening brace. Names
+// are ours and need no escape.
+func appendKey(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, '"')
+	b = append(b, name...)
+	return append(b, '"', ':')
+}
+
+func appendStrings[T ~string](b []byte, list []T) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, string(s))
+	}
+	return append(b, ']')
+}
+
+// appendLog appends where in the log the evidence of an answer stands.
+func appendLog(b []byte, receipt audit.Receipt) []byte {
+	b = append(b, `{"index":`...)
+	b = strconv.AppendUint(b, receipt.Index(), 10)
+	b = append(b, `,"leaf_hash":"`...)
+	leaf := receipt.LeafHash()
+	b = hex.AppendEncode(b, leaf[:])
+	return append(b, '"', '}')
+}
+
+// appendValue appends a released value or a property of an obligation.
+func appendValue(b []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case string:
+		return appendString(b, v), nil
+	case []string:
+		return appendStrings(b, v), nil
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case int:
+		return appendInt(b, int64(v)), nil
+	case int64:
+		return appendInt(b, v), nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return b, fmt.Errorf("encoding a value of type %T: %w", value, err)
+	}
+	return append(b, text...), nil
+}
+
+// appendJSON appends the answer to a query, attributes in the order of their names.
+func (a Answer) appendJSON(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	b = appendString(appendKey(b, "decision_id"), a.DecisionID)
+	b = appendString(appendKey(b, "decision"), a.Decision)
+	if a.Pseudonym != "" {
+		b = appendString(appendKey(b, "pseudonym"), a.Pseudonym)
+	}
+	var err error
+	b = append(appendKey(b, "attributes"), '{')
+	for _, name := range slices.Sorted(maps.Keys(a.Attributes)) {
+		released := a.Attributes[name]
+		b = append(appendKey(b, string(name)), '{')
+		if b, err = appendValue(appendKey(b, "value"), released.Value); err != nil {
+			return nil, err
+		}
+		b = append(appendString(appendKey(b, "level"), released.Level), '}')
+	}
+	b = append(b, '}')
+	b = append(appendKey(b, "obligations"), '[')
+	for i, o := range a.Obligations {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = appendString(appendKey(b, "id"), o.ID)
+		b = appendString(appendKey(b, "type"), o.Type)
+		b = append(appendKey(b, "properties"), '{')
+		for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
+			if b, err = appendValue(appendKey(b, name), o.Properties[name]); err != nil {
+				return nil, err
+			}
+		}
+		b = append(b, '}', '}')
+	}
+	b = append(b, ']')
+	b = append(appendKey(b, "reasons"), '[')
+	for i, reason := range a.Reasons {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = appendString(appendKey(b, "code"), reason.Code)
+		b = append(appendStrings(appendKey(b, "laws"), reason.Laws), '}')
+	}
+	b = append(b, ']')
+	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
+	if a.ConsentToken != "" {
+		b = appendString(appendKey(b, "consent_token"), a.ConsentToken)
+	}
+	b = appendLog(appendKey(b, "log"), a.Receipt)
+	return append(b, '}'), nil
+}
+
+func (r ConsentReceipt) appendJSON(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	b = appendString(appendKey(b, "consent_token"), r.Token)
+	b = appendLog(appendKey(b, "log"), r.Receipt)
+	return append(b, '}'), nil
+}
+
+func (r Reidentified) appendJSON(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	b = appendString(appendKey(b, "data_subject_id"), r.DataSubject.Reveal())
+	b = appendLog(appendKey(b, "log"), r.Receipt)
+	return append(b, '}'), nil
+}
+
+func (s IngestSummary) appendJSON(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	b = appendInt(appendKey(b, "lines"), int64(s.Lines))
+	b = appendInt(appendKey(b, "accepted"), int64(s.Accepted))
+	b = appendInt(appendKey(b, "unchanged"), int64(s.Unchanged))
+	b = appendInt(appendKey(b, "rejected"), int64(s.Rejected))
+	b = append(appendKey(b, "rejects"), '[')
+	for i, reject := range s.Rejects {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = appendInt(appendKey(b, "line"), int64(reject.Line))
+		b = append(appendString(appendKey(b, "reason"), reject.Reason), '}')
+	}
+	b = append(b, ']')
+	if !s.Receipt.IsZero() {
+		b = appendLog(appendKey(b, "log"), s.Receipt)
+	}
+	return append(b, '}'), nil
+}

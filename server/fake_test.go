@@ -1,0 +1,161 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// secret stands for personal data in every test: it must never come back in an error.
+const secret = "ayse.yilmaz@example.org"
+
+const (
+	queryBody = `{"data_subject":{"identifier":{"kind":"email","value":"` + secret + `"}},"purpose":"greeting","channel":"email","attributes":["first_name"]}`
+	// consentBody and the other bodies are good requests that tests bend.
+	consentBody    = `{"data_subject":{"pseudonym":"AXJ0"},"action":"withdrawn","purpose":"newsletter","channel":"*","source":"web_form"}`
+	reidentifyBody = `{"recipient":"shop","pseudonym":"AXJ0","purpose":"dsar"}`
+	ingestBody     = `{"customer":"C-1042"}` + "\n"
+)
+
+// fake is every service at once: it answers well unless err is set.
+type fake struct {
+	err     error
+	ask     func(context.Context, Query) (Answer, error)
+	checks  []Check
+	asked   atomic.Int64
+	checked atomic.Int64
+
+	lastQuery    Query
+	lastChange   ConsentChange
+	lastDelivery string
+}
+
+func receipt(index uint64) audit.Receipt {
+	return audit.Committed([16]byte{1}, [32]byte{0xab, 2: 0xcd}, index)
+}
+
+func (f *fake) Verify(token string) (privacy.Principal, error) {
+	role, err := privacy.ParseRole(token)
+	if err != nil {
+		return privacy.Principal{}, privacy.ErrUnauthenticated
+	}
+	p := privacy.Principal{ID: "caller", Role: role}
+	if role == privacy.RoleService {
+		p.Recipient = "shop"
+	}
+	return p, nil
+}
+
+func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q Query) (Answer, error) {
+	f.asked.Add(1)
+	if f.ask != nil {
+		return f.ask(ctx, q)
+	}
+	f.lastQuery = q
+	return Answer{
+		DecisionID: "6f1c", Decision: "allow", Pseudonym: "AXJ0",
+		Attributes: map[privacy.AttributeName]Released{
+			"first_name":               {Value: "Ayşe \"A\"\n", Level: "exact"},
+			"purchases.product_groups": {Value: []string{"grocery.dairy"}, Level: "generalized"},
+		},
+		Obligations:    []Obligation{{ID: "no_source_reference", Type: "display", Properties: map[string]any{"days": 3, "until": "2026-03-01"}}},
+		Reasons:        []Reason{{Code: "consent_given", Laws: []string{"GDPR 6-1-a"}}},
+		PolicyRevision: "2f7d", ConsentToken: "AQAA", Receipt: receipt(42),
+	}, f.err
+}
+
+func (f *fake) RecordConsent(_ context.Context, _ privacy.Principal, change ConsentChange) (ConsentReceipt, error) {
+	f.lastChange = change
+	return ConsentReceipt{Token: "AQAA", Receipt: receipt(43)}, f.err
+}
+
+func (f *fake) Ingest(_ context.Context, _ privacy.Principal, d Delivery) (IngestSummary, error) {
+	f.lastDelivery = d.Map + ":" + string(d.Lines)
+	return IngestSummary{Lines: 3, Accepted: 1, Unchanged: 1, Rejected: 1, Rejects: []Reject{{2, "no time"}}, Receipt: receipt(44)}, f.err
+}
+
+func (f *fake) LatestCheckpoint(context.Context) ([]byte, error) {
+	return []byte("origin\n1\nAAAA\n"), f.err
+}
+
+func (f *fake) Reidentify(context.Context, privacy.Principal, Reidentification) (Reidentified, error) {
+	return Reidentified{DataSubject: privacy.DataSubjectID{1}, Receipt: receipt(45)}, f.err
+}
+
+func (f *fake) Checks(context.Context) []Check {
+	f.checked.Add(1)
+	if f.checks != nil {
+		return f.checks
+	}
+	return []Check{{Name: "database"}, {Name: "log"}, {Name: "policies", Detail: "2f7d"}}
+}
+
+func newServer(f *fake, config Config) *Server {
+	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	return New(Services{Tokens: f, Gate: f, Consent: f, Intake: f, Log: f, Pseudonyms: f, Health: f}, config)
+}
+
+// request describes one call; the zero fields are those of a good query.
+type request struct {
+	method, target, token, contentType, body string
+	header                                   map[string]string
+}
+
+func do(s http.Handler, r request) *httptest.ResponseRecorder {
+	if r.method == "" {
+		r.method = "POST"
+	}
+	if r.target == "" {
+		r.target = "/v1/query"
+	}
+	hr := httptest.NewRequest(r.method, r.target, strings.NewReader(r.body))
+	if r.token != "" {
+		hr.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	if r.contentType != "" {
+		hr.Header.Set("Content-Type", r.contentType)
+	}
+	for k, v := range r.header {
+		hr.Header.Set(k, v)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, hr)
+	return w
+}
+
+// good is a request that the fake answers, for every route.
+func good(r *route) request {
+	out := request{method: r.method, target: r.path, contentType: "application/json"}
+	if len(r.roles) > 0 {
+		out.token = string(r.roles[0])
+	}
+	switch r.path {
+	case "/v1/query":
+		out.body = queryBody
+	case "/v1/consents":
+		out.body = consentBody
+	case "/v1/reidentify":
+		out.body = reidentifyBody
+	case "/v1/ingest":
+		out.target, out.body, out.contentType = "/v1/ingest?map=shop-orders", ingestBody, "application/x-ndjson"
+	}
+	return out
+}
+
+func mustStatus(t *testing.T, w *httptest.ResponseRecorder, want int) {
+	t.Helper()
+	if w.Code != want {
+		t.Errorf("status %d, want %d; body %s", w.Code, want, w.Body)
+	}
+}
+
+var errSecret = errors.New("reading row of " + secret)

@@ -1,0 +1,273 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+var allRoles = []privacy.Role{privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor, privacy.RoleIngest}
+
+func TestEveryRoleOnEveryRoute(t *testing.T) {
+	t.Parallel()
+	// Written down a second time on purpose: who may do what is not to change by
+	// accident.
+	want := map[string][]privacy.Role{
+		"/v1/query":            {privacy.RoleService},
+		"/v1/consents":         {privacy.RoleService, privacy.RoleDPO},
+		"/v1/ingest":           {privacy.RoleIngest},
+		"/v1/reidentify":       {privacy.RoleDPO},
+		"/v1/audit/checkpoint": {privacy.RoleDPO, privacy.RoleAuditor},
+		"/healthz":             allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
+	}
+	f := &fake{}
+	s := newServer(f, Config{})
+	for i := range routes {
+		r := &routes[i]
+		open := slices.Equal(want[r.path], allRoles)
+		for _, role := range allRoles {
+			call := good(r)
+			call.token = string(role)
+			status := http.StatusForbidden
+			if slices.Contains(want[r.path], role) {
+				if status = http.StatusOK; r.path == "/v1/consents" {
+					status = http.StatusCreated
+				}
+			}
+			if got := do(s, call); got.Code != status {
+				t.Errorf("%s %s as %s: status %d, want %d", r.method, r.path, role, got.Code, status)
+			}
+		}
+		for _, token := range []string{"", "nobody"} {
+			call := good(r)
+			call.token = token
+			got := do(s, call)
+			if open {
+				mustStatus(t, got, http.StatusOK)
+				continue
+			}
+			mustStatus(t, got, http.StatusUnauthorized)
+			if !strings.HasPrefix(got.Header().Get("WWW-Authenticate"), `Bearer realm="mahrem"`) {
+				t.Errorf("%s without a challenge", r.path)
+			}
+		}
+	}
+	if len(want) != len(routes) {
+		t.Errorf("%d routes, want %d", len(routes), len(want))
+	}
+}
+
+func TestNoWorkBeforeAuthentication(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	s := newServer(f, Config{})
+	for _, header := range []map[string]string{
+		nil,
+		{"Authorization": "Basic c2VydmljZTo="},
+		{"Authorization": "Bearer"},
+		{"Authorization": "Bearer "},
+		{"Authorization": "service"},
+		{"Authorization": "Bearer service extra"},
+	} {
+		mustStatus(t, do(s, request{body: queryBody, contentType: "application/json", header: header}), http.StatusUnauthorized)
+	}
+	if f.asked.Load() != 0 {
+		t.Error("the gate was asked")
+	}
+	two := good(&routes[0])
+	w := do(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Add("Authorization", "Bearer dpo")
+		s.ServeHTTP(w, r)
+	}), two)
+	mustStatus(t, w, http.StatusUnauthorized)
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	s := newServer(f, Config{})
+	leaf := "ab00cd" + strings.Repeat("0", 58)
+	for path, want := range map[string]string{
+		"/v1/query": `{"decision_id":"6f1c","decision":"allow","pseudonym":"AXJ0","attributes":{` +
+			`"first_name":{"value":"Ayşe \"A\"\n","level":"exact"},"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
+			`"obligations":[{"id":"no_source_reference","type":"display","properties":{"days":3,"until":"2026-03-01"}}],` +
+			`"reasons":[{"code":"consent_given","laws":["GDPR 6-1-a"]}],"policy_revision":"2f7d","consent_token":"AQAA","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/consents":         `{"consent_token":"AQAA","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/ingest":           `{"lines":3,"accepted":1,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"no time"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/reidentify":       `{"data_subject_id":"01000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/audit/checkpoint": "origin\n1\nAAAA\n",
+		"/healthz":             `{"status":"alive"}`,
+		"/readyz":              `{"status":"ready","checks":[{"name":"database","status":"ok"},{"name":"log","status":"ok"},{"name":"policies","status":"ok","detail":"2f7d"}]}`,
+		"/openapi.yaml":        string(openAPI),
+	} {
+		i := slices.IndexFunc(routes, func(r route) bool { return r.path == path })
+		w := do(s, good(&routes[i]))
+		if diff := cmp.Diff(want, w.Body.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+		if strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s is not JSON", path)
+		}
+		for name, value := range map[string]string{
+			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Referrer-Policy": "no-referrer",
+		} {
+			if got := w.Header().Get(name); got != value {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, value)
+			}
+		}
+	}
+	wantQuery := Query{
+		DataSubject: Ref{Identifier: privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain(secret)}},
+		Purpose:     "greeting", Channel: "email", Attributes: []privacy.AttributeName{"first_name"},
+	}
+	if diff := cmp.Diff(wantQuery, f.lastQuery, cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })); diff != "" {
+		t.Errorf("query (-want +got):\n%s", diff)
+	}
+	if f.lastDelivery != "shop-orders:"+ingestBody {
+		t.Errorf("delivery %q", f.lastDelivery)
+	}
+}
+
+func TestConsentChangeArrivesWhole(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	s := newServer(f, Config{})
+	w := do(s, request{target: "/v1/consents", token: "dpo", contentType: "application/json; charset=UTF-8", body: `{
+		"data_subject":{"identifier":{"kind":"customer_number","value":"C-1"}},"action":"granted","purpose":"newsletter","channel":"email",
+		"legal_basis":"consent","explicit":true,"categories":["health"],"notice_version":"2026-01","source":"web_form","incentive":true,
+		"effective_at":"2026-03-01T14:00:00+02:00","valid_until":"2027-03-01T12:00:00Z"}`})
+	mustStatus(t, w, http.StatusCreated)
+	want := ConsentChange{
+		DataSubject: Ref{Identifier: privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}},
+		Action:      "granted", Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
+		Categories: []privacy.DataCategory{"health"}, NoticeVersion: "2026-01", Source: "web_form", Incentive: true,
+		EffectiveAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ValidUntil: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC),
+	}
+	if diff := cmp.Diff(want, f.lastChange, cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestErrorsBecomeProblems(t *testing.T) {
+	t.Parallel()
+	wrap := func(err error) error { return fmt.Errorf("opening record of %s: %w", secret, err) }
+	tests := []struct {
+		err     error
+		role    string
+		status  int
+		problem string
+	}{
+		{wrap(privacy.ErrUnavailable), "service", 503, "unavailable"},
+		{wrap(privacy.ErrInvalid), "service", 422, "invalid-request"},
+		{wrap(&privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}), "service", 422, "invalid-request"},
+		{wrap(privacy.ErrUnauthenticated), "service", 401, "unauthenticated"},
+		{wrap(privacy.ErrForbidden), "service", 403, "forbidden"},
+		{wrap(privacy.ErrNotFound), "service", 403, "forbidden"},
+		{wrap(privacy.ErrNotFound), "dpo", 404, "not-found"},
+		{wrap(privacy.ErrConflict), "service", 409, "conflict"},
+		{wrap(privacy.ErrDamaged), "service", 500, "internal-error"},
+		{wrap(errors.Join(privacy.ErrDamaged, privacy.ErrInvalid)), "service", 500, "internal-error"},
+		{errSecret, "service", 500, "internal-error"},
+	}
+	for _, test := range tests {
+		s := newServer(&fake{err: test.err}, Config{})
+		w := do(s, request{target: "/v1/consents", token: test.role, contentType: "application/json", body: consentBody})
+		mustStatus(t, w, test.status)
+		var document struct {
+			Type, Title, Instance string
+			Status                int
+			Errors                []struct{ Pointer, Reason string }
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &document); err != nil {
+			t.Fatal(err)
+		}
+		if document.Type != "urn:mahrem:problem:"+test.problem || document.Status != test.status || document.Title == "" {
+			t.Errorf("%v: %s", test.err, w.Body)
+		}
+		if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+			t.Errorf("content type %q", got)
+		}
+		if document.Instance != "urn:mahrem:request:"+w.Header().Get("X-Request-ID") {
+			t.Errorf("instance %q", document.Instance)
+		}
+		if strings.Contains(w.Body.String(), secret) {
+			t.Errorf("%v: personal data in %s", test.err, w.Body)
+		}
+		if field, ok := errors.AsType[*privacy.FieldError](test.err); ok && (len(document.Errors) != 1 || document.Errors[0].Pointer != field.Pointer) {
+			t.Errorf("errors %v", document.Errors)
+		}
+		if (test.status == 503) != (w.Header().Get("Retry-After") != "") {
+			t.Errorf("status %d with Retry-After %q", test.status, w.Header().Get("Retry-After"))
+		}
+	}
+}
+
+func TestNoEvidenceNoAnswer(t *testing.T) {
+	t.Parallel()
+	s := newServer(&fake{ask: func(_ context.Context, _ Query) (Answer, error) {
+		return Answer{Decision: "allow", Attributes: map[privacy.AttributeName]Released{"first_name": {Value: secret}}}, nil
+	}}, Config{})
+	w := do(s, good(&routes[0]))
+	mustStatus(t, w, http.StatusInternalServerError)
+	if strings.Contains(w.Body.String(), secret) {
+		t.Error("the answer left without evidence")
+	}
+}
+
+func TestMissingServicesAnswer503(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	s := New(Services{Tokens: f}, Config{Log: newServer(f, Config{}).config.Log})
+	for i := range routes {
+		if len(routes[i].roles) > 0 || routes[i].path == "/readyz" {
+			mustStatus(t, do(s, good(&routes[i])), http.StatusServiceUnavailable)
+		}
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	t.Parallel()
+	s := newServer(&fake{}, Config{})
+	for target, status := range map[string]int{
+		"/": 404, "/v1": 404, "/v1/query/": 404, "/v1//query": 404, "/v1/../v1/query": 404, "/v2/" + secret: 404, "/v1/./query": 404,
+	} {
+		w := do(s, request{target: target, token: "service", body: queryBody, contentType: "application/json"})
+		mustStatus(t, w, status)
+		if strings.Contains(w.Body.String(), secret) || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %s", target, w.Body)
+		}
+	}
+	for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"} {
+		w := do(s, request{method: method, token: "service"})
+		mustStatus(t, w, http.StatusMethodNotAllowed)
+		if w.Header().Get("Allow") != "POST" {
+			t.Errorf("%s: Allow is %q", method, w.Header().Get("Allow"))
+		}
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	s := newServer(&fake{}, Config{})
+	for given, kept := range map[string]bool{
+		"abcd-1234_X": true, strings.Repeat("a", 64): true,
+		"short": false, strings.Repeat("a", 65): false, "with space": false, secret: false, "": false,
+	} {
+		w := do(s, request{method: "GET", target: "/healthz", header: map[string]string{"X-Request-ID": given}})
+		got := w.Header().Get("X-Request-ID")
+		if (got == given) != kept || !isRequestID(got) {
+			t.Errorf("given %q, got %q", given, got)
+		}
+	}
+}

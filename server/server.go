@@ -1,0 +1,219 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Config configures [New]. The zero value is ready for use.
+type Config struct {
+	// Log takes diagnostics: refused starts, failed parts, panics. It never gets
+	// personal data. Nil means slog.Default().
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// RequestTimeout ends the work on one request; zero means 5 s.
+	RequestTimeout time.Duration
+	// IngestTimeout ends the work on one delivery; zero means 60 s.
+	IngestTimeout time.Duration
+	// QueryLimit is the most bytes that a JSON body may have; zero means 64 KiB.
+	QueryLimit int
+	// IngestLimit is the most bytes that a delivery may have; zero means 8 MiB.
+	IngestLimit int
+	// IngestSlots is how many deliveries are worked on at once, which bounds the
+	// memory they need; another one gets 503. Zero means 4.
+	IngestSlots int
+	// Gauges are further values to show under /metrics.
+	Gauges []Gauge
+}
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	setDefault(&c.RequestTimeout, 5*time.Second)
+	setDefault(&c.IngestTimeout, 60*time.Second)
+	setDefault(&c.QueryLimit, 64<<10)
+	setDefault(&c.IngestLimit, 8<<20)
+	setDefault(&c.IngestSlots, 4)
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server is the policy API as an [http.Handler]. It is safe for concurrent use.
+type Server struct {
+	services Services
+	config   Config
+	mux      *http.ServeMux
+	nowhere  http.HandlerFunc
+	rules    *rules
+	metrics  *metrics
+	health   *healthCache
+	ingests  chan struct{}
+
+	requestPrefix string
+	requestNumber atomic.Uint64
+}
+
+// New returns the API over the given services.
+func New(services Services, config Config) *Server {
+	s := &Server{services: services, config: config.withDefaults(), mux: http.NewServeMux(), rules: newRules()}
+	s.metrics = newMetrics(routes, s.config.Gauges)
+	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log}
+	s.ingests = make(chan struct{}, s.config.IngestSlots)
+	var prefix [8]byte
+	_, _ = rand.Read(prefix[:]) // never fails: crypto/rand ends the program instead
+	s.requestPrefix = hex.EncodeToString(prefix[:])
+
+	allowed := map[string][]string{}
+	for i := range routes {
+		s.mux.Handle(routes[i].method+" "+routes[i].path, s.wrap(&routes[i], i))
+		allowed[routes[i].path] = append(allowed[routes[i].path], routes[i].method)
+	}
+	// What the table does not name gets a problem document too.
+	for path, methods := range allowed {
+		allow := strings.Join(methods, ", ")
+		s.mux.Handle(path, s.wrap(&route{run: func(context.Context, *call) error {
+			return &problem{kind: methodNotAllowed, allow: allow}
+		}}, len(routes)))
+	}
+	s.nowhere = s.wrap(&route{run: func(context.Context, *call) error { return refuse(notFound) }}, len(routes))
+	s.mux.Handle("/", s.nowhere)
+	return s
+}
+
+// ServeHTTP answers one request. A path that is not in its plain form would make the
+// mux redirect, with a body that repeats the path; here it simply does not exist.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.Path; strings.Contains(p, "//") || strings.Contains(p, "/.") || r.Method == http.MethodConnect {
+		s.nowhere(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// wrap is what happens around every endpoint.
+func (s *Server) wrap(route *route, number int) http.HandlerFunc {
+	timeout := s.config.RequestTimeout
+	if route.slow {
+		timeout = s.config.IngestTimeout
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		c := &call{server: s, writer: w, request: r, requestID: s.requestID(r)}
+		header := w.Header()
+		header["X-Request-Id"] = []string{c.requestID}
+		header["Cache-Control"] = headerNoStore
+		header["X-Content-Type-Options"] = headerNoSniff
+		header["Content-Security-Policy"] = headerPolicy
+		header["Referrer-Policy"] = headerReferrer
+		if r.TLS != nil {
+			header["Strict-Transport-Security"] = headerHSTS
+		}
+		defer func() {
+			if thrown := recover(); thrown != nil {
+				s.metrics.panics.Add(1)
+				// The value may be anything, personal data too: its type must do.
+				s.config.Log.Error("panic", "request", c.requestID, "type", fmt.Sprintf("%T", thrown), "stack", string(debug.Stack()))
+				if c.status != 0 {
+					// Half an answer must not look like a whole one.
+					s.metrics.observe(number, http.StatusInternalServerError, time.Since(start))
+					panic(http.ErrAbortHandler)
+				}
+				c.writeProblem(refuse(internal))
+			}
+			s.metrics.observe(number, c.status, time.Since(start))
+		}()
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		if err := s.run(ctx, c, route); err != nil {
+			s.fail(c, err)
+		}
+	}
+}
+
+// run lets in whoever may call the route, and nobody else.
+func (s *Server) run(ctx context.Context, c *call, route *route) error {
+	if len(route.roles) > 0 {
+		if err := c.authenticate(); err != nil {
+			return err
+		}
+		if !route.admits(c.principal.Role) {
+			return refuse(forbidden)
+		}
+	}
+	return route.run(ctx, c)
+}
+
+// fail turns err into the answer and tells the operator about what is ours to repair.
+func (s *Server) fail(c *call, err error) {
+	p := problemOf(err, c.principal)
+	if p.kind.status >= http.StatusInternalServerError && c.request.Context().Err() == nil {
+		s.config.Log.Error("request failed", "request", c.requestID, "problem", p.kind.name, "error", err.Error())
+	}
+	c.writeProblem(p)
+}
+
+// authenticate sets the principal, or returns a 401.
+func (c *call) authenticate() error {
+	c.challenge = `Bearer realm="mahrem"`
+	values := c.request.Header["Authorization"]
+	if len(values) != 1 || c.server.services.Tokens == nil {
+		return refuse(unauthenticated)
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return refuse(unauthenticated)
+	}
+	principal, err := c.server.services.Tokens.Verify(token)
+	if err != nil {
+		c.challenge = `Bearer realm="mahrem", error="invalid_token"`
+		return err
+	}
+	if principal == (privacy.Principal{}) {
+		return refuse(unauthenticated)
+	}
+	c.principal = principal
+	return nil
+}
+
+// requestID returns the caller's id if it is harmless, otherwise a new one.
+func (s *Server) requestID(r *http.Request) string {
+	if values := r.Header["X-Request-Id"]; len(values) == 1 && isRequestID(values[0]) {
+		return values[0]
+	}
+	return fmt.Sprintf("%s-%d", s.requestPrefix, s.requestNumber.Add(1))
+}
+
+// isRequestID reports whether id is 8 to 64 letters, digits, - or _.
+func isRequestID(id string) bool {
+	if len(id) < 8 || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
