@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -54,13 +56,18 @@ func accountOf(u *user.User) (account, error) {
 	return account{uid: uid, gid: gid, name: u.Username, drop: true}, nil
 }
 
-// callerName is the name by which PostgreSQL's peer authentication will know us.
+// callerName is the name by which PostgreSQL's peer authentication will know us. A binary
+// without cgo reads only /etc/passwd; the directory of a company is left to id(1).
 func callerName() (string, error) {
-	u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
-	if err != nil {
-		return "", fmt.Errorf("user %d has no name, which PostgreSQL needs to know who connects; add one to /etc/passwd: %w", os.Geteuid(), err)
+	uid := strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username, nil
 	}
-	return u.Username, nil
+	out, err := exec.Command("id", "-un").Output()
+	if name := strings.TrimSpace(string(out)); err == nil && name != "" && name != uid {
+		return name, nil
+	}
+	return "", fmt.Errorf("user %s has no name, which PostgreSQL needs to know who connects; add one to /etc/passwd", uid)
 }
 
 // own hands a path to the account.

@@ -132,11 +132,11 @@ func takeLock(path string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is in use by process %s: %w",
 			filepath.Dir(path), strings.TrimSpace(string(holder[:n])), ErrInUse)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("writing lock file: %w", err)
 	}
 	return f, nil

@@ -1,0 +1,42 @@
+# Two commands are enough on a machine with Go and make: make test, make demo.
+# What else they need they install with the system's package manager, and say so.
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=tools/go.mod
+GOFILES   = $(shell find . -name '*.go' -not -path './.*')
+# Arguments for bin/mahrem demo, as in: make demo ARGS='--data DIR'
+ARGS     ?=
+
+.PHONY: help test demo build lint fmt bench ensure-postgres ensure-cc
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ensure-postgres ensure-cc lint ## check style, then run all tests under the race detector
+	$(GO) test -race -p 2 -timeout 10m ./...
+
+demo: ensure-postgres build ## build, then tell the story on a database of its own
+	bin/mahrem demo $(ARGS)
+
+build: ## build bin/mahrem
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mahrem ./cmd/mahrem
+
+lint: ## check style: gofumpt, go vet, staticcheck
+	@unformatted=$$($(TOOL) gofumpt -l $(GOFILES)) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (run make fmt):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+fmt: ## format all Go files
+	@$(TOOL) gofumpt -l -w $(GOFILES)
+
+bench: ensure-postgres build ## measure: Go benchmarks, then the gate and the intake end to end
+	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
+	bin/mahrem bench gate
+	bin/mahrem bench intake
+
+ensure-postgres:
+	@scripts/ensure-postgres
+
+ensure-cc:
+	@scripts/ensure-cc
