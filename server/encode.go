@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/mahrem/mahrem/audit"
-	"github.com/mahrem/mahrem/consent"
 )
 
 // Answers are appended to a reused buffer by hand: the shapes are few and fixed, and
@@ -163,11 +162,9 @@ func (a Answer) appendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-type consentAnswer consent.Receipt
-
-func (r consentAnswer) appendJSON(b []byte) ([]byte, error) {
+func (r ConsentReceipt) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
-	b = appendString(appendKey(b, "consent_token"), r.Token.String())
+	b = appendString(appendKey(b, "consent_token"), r.Token)
 	b = appendLog(appendKey(b, "log"), r.Receipt)
 	return append(b, '}'), nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-playground/validator/v10"
 
-	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -118,11 +117,11 @@ func (r *consentRequest) check() []fieldProblem {
 	return faults
 }
 
-// change leaves out the person, who has to be found first.
-func (r *consentRequest) change() consent.Change {
+func (r *consentRequest) change() ConsentChange {
 	effectiveAt, _ := instant(r.EffectiveAt)
 	validUntil, _ := instant(r.ValidUntil)
-	return consent.Change{
+	return ConsentChange{
+		DataSubject: r.DataSubject.ref(), Action: r.Action,
 		Purpose: privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel), Basis: privacy.LegalBasis(r.LegalBasis),
 		Explicit: r.Explicit, Categories: convert[privacy.DataCategory](r.Categories), NoticeVersion: r.NoticeVersion,
 		Source: r.Source, Incentive: r.Incentive, EffectiveAt: effectiveAt, ValidUntil: validUntil,

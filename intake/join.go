@@ -1,0 +1,105 @@
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// lookup is a joined file in memory: the columns that are kept, by key. It is data
+// about products and campaigns, not about people, and must fit.
+type lookup struct {
+	on      string
+	columns []string // as "name.column"
+	rows    map[string][]string
+	empty   []string
+	digest  [sha256.Size]byte
+}
+
+// maxLookupRows bounds a joined file.
+const maxLookupRows = 5_000_000
+
+func readLookup(ctx context.Context, source Source, m JoinMap, limits limits) (*lookup, error) {
+	if source.Sibling == nil {
+		return nil, fmt.Errorf("joining %s: this source has no other files: %w", m.Name, privacy.ErrInvalid)
+	}
+	sibling, err := source.Sibling(m.File)
+	if err != nil {
+		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
+	}
+	hash := sha256.New()
+	in, err := sibling.open(ctx, hash, nil)
+	if err != nil {
+		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
+	}
+	defer in.Close()
+	table, err := newCSV(in, ',', limits)
+	if err != nil {
+		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
+	}
+	key, keep := -1, make([]int, len(m.Columns))
+	for i := range keep {
+		keep[i] = -1
+	}
+	for at, name := range table.header {
+		if name == m.Key {
+			key = at
+		}
+		for i, wanted := range m.Columns {
+			if name == wanted {
+				keep[i] = at
+			}
+		}
+	}
+	l := &lookup{on: m.On, rows: map[string][]string{}, empty: make([]string, len(keep))}
+	for i, at := range keep {
+		if at < 0 || key < 0 {
+			return nil, fmt.Errorf("joining %s: the key or a column is not in the file: %w", m.Name, privacy.ErrInvalid)
+		}
+		l.columns = append(l.columns, m.Name+"."+m.Columns[i])
+	}
+	words := map[string]string{} // most cells repeat
+	for {
+		record, row, reason, err := table.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("joining %s: %w", m.Name, err)
+		}
+		if reason != "" {
+			return nil, fmt.Errorf("joining %s: row %d: %s: %w", m.Name, row, reason, privacy.ErrInvalid)
+		}
+		if len(l.rows) == maxLookupRows {
+			return nil, fmt.Errorf("joining %s: more than %d rows: %w", m.Name, maxLookupRows, privacy.ErrInvalid)
+		}
+		cells := make([]string, len(keep))
+		for i, at := range keep {
+			word, ok := words[record[at]]
+			if !ok {
+				word = strings.Clone(record[at])
+				words[word] = word
+			}
+			cells[i] = word
+		}
+		l.rows[strings.Clone(record[key])] = cells
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
+	}
+	hash.Sum(l.digest[:0])
+	return l, nil
+}
+
+// find returns the kept cells, all empty if there is no match.
+func (l *lookup) find(key string) []string {
+	if cells, ok := l.rows[key]; ok {
+		return cells
+	}
+	return l.empty
+}

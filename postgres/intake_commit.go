@@ -1,0 +1,256 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Commit implements [intake.Store]: all statements in one round trip, in a fixed order
+// and sorted by person, the existing people locked first. So two loaders queue up rather
+// than deadlock, and an erasure comes wholly before a batch or wholly after it.
+func (s *IntakeStore) Commit(ctx context.Context, c intake.Changes, event audit.Event) (audit.Receipt, error) {
+	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		queuePeople(batch, &c)
+		queueIdentifiers(batch, c.Identifiers)
+		queueRecords(batch, c.Records)
+		queueChunks(batch, c.Chunks)
+		queueFingerprints(batch, c.Fingerprints)
+		queueConsents(batch, &c)
+		queueProgress(batch, c.Progress)
+		return translate(tx.SendBatch(ctx, batch).Close())
+	})
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("committing batch: %w", err)
+	}
+	return receipt, nil
+}
+
+const sqlIntakeLockPeople = `
+select data_subject_id
+from vault.data_subject
+where data_subject_id = any ($1::uuid[])
+order by data_subject_id
+for no key update`
+
+const sqlIntakeAddPeople = `
+insert into vault.data_subject (data_subject_id, jurisdiction)
+select q.data_subject_id, q.jurisdiction
+from unnest($1::uuid[], $2::text[]) as q (data_subject_id, jurisdiction)`
+
+const sqlIntakeAddKeys = `
+insert into keyring.person_key (data_subject_id, wrapped)
+select q.data_subject_id, q.wrapped
+from unnest($1::uuid[], $2::bytea[]) as q (data_subject_id, wrapped)`
+
+func queuePeople(batch *pgx.Batch, c *intake.Changes) {
+	if n := len(c.Touched); n > 0 {
+		batch.Queue(sqlIntakeLockPeople, uuids(c.Touched)).Exec(exactly(n))
+	}
+	n := len(c.People)
+	if n == 0 {
+		return
+	}
+	ids, jurisdictions, keys := make([][16]byte, n), make([]string, n), make([][]byte, n)
+	for i, p := range c.People {
+		ids[i], jurisdictions[i], keys[i] = p.ID, string(p.Jurisdiction), p.Wrapped
+	}
+	batch.Queue(sqlIntakeAddPeople, ids, jurisdictions)
+	batch.Queue(sqlIntakeAddKeys, ids, keys)
+}
+
+const sqlIntakeAddIdentifiers = `
+insert into vault.identifier (data_subject_id, kind, blind_index)
+select q.data_subject_id, q.kind, q.blind_index
+from unnest($1::uuid[], $2::text[], $3::bytea[]) as q (data_subject_id, kind, blind_index)`
+
+func queueIdentifiers(batch *pgx.Batch, identifiers []intake.NewIdentifier) {
+	n := len(identifiers)
+	if n == 0 {
+		return
+	}
+	ids, kinds, indexes := make([][16]byte, n), make([]string, n), make([][]byte, n)
+	for i, identifier := range identifiers {
+		ids[i], kinds[i], indexes[i] = identifier.ID, string(identifier.Kind), identifier.BlindIndex
+	}
+	batch.Queue(sqlIntakeAddIdentifiers, ids, kinds, indexes)
+}
+
+const sqlIntakeAddRecords = `
+insert into vault.sealed_record (data_subject_id, slot, record_version, sealed)
+select q.data_subject_id, q.slot, 1, q.sealed
+from unnest($1::uuid[], $2::bytea[], $3::bytea[]) as q (data_subject_id, slot, sealed)`
+
+const sqlIntakeReplaceRecords = `
+update vault.sealed_record r
+set record_version = q.record_version, sealed = q.sealed, updated_at = now()
+from unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bigint[]) as q (data_subject_id, slot, sealed, record_version)
+where r.data_subject_id = q.data_subject_id and r.slot = q.slot and r.record_version = q.record_version - 1`
+
+func queueRecords(batch *pgx.Batch, records []intake.RecordChange) {
+	var ids, oldIDs [][16]byte
+	var slots, oldSlots, sealed, oldSealed [][]byte
+	var versions []int64
+	for _, r := range records {
+		if r.Version == 1 {
+			ids, slots, sealed = append(ids, r.ID), append(slots, r.Slot[:]), append(sealed, r.Sealed)
+			continue
+		}
+		oldIDs, oldSlots, oldSealed = append(oldIDs, r.ID), append(oldSlots, r.Slot[:]), append(oldSealed, r.Sealed)
+		versions = append(versions, r.Version)
+	}
+	if len(ids) > 0 {
+		batch.Queue(sqlIntakeAddRecords, ids, slots, sealed)
+	}
+	if n := len(oldIDs); n > 0 {
+		batch.Queue(sqlIntakeReplaceRecords, oldIDs, oldSlots, oldSealed, versions).Exec(exactly(n))
+	}
+}
+
+const sqlIntakeAddChunks = `
+insert into vault.event_chunk (data_subject_id, slot, chunk, record_version, event_count, sealed)
+select q.data_subject_id, q.slot, q.chunk, 1, q.event_count, q.sealed
+from unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::integer[], $5::bytea[])
+    as q (data_subject_id, slot, chunk, event_count, sealed)`
+
+const sqlIntakeReplaceChunks = `
+update vault.event_chunk c
+set record_version = q.record_version, event_count = q.event_count, sealed = q.sealed
+from unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::integer[], $5::bytea[], $6::bigint[])
+    as q (data_subject_id, slot, chunk, event_count, sealed, record_version)
+where c.data_subject_id = q.data_subject_id and c.slot = q.slot and c.chunk = q.chunk
+    and c.record_version = q.record_version - 1`
+
+// chunkColumns are the arrays of chunks.
+type chunkColumns struct {
+	ids      [][16]byte
+	slots    [][]byte
+	chunks   []int64
+	counts   []int32
+	sealed   [][]byte
+	versions []int64
+}
+
+func queueChunks(batch *pgx.Batch, chunks []intake.ChunkChange) {
+	var added, replaced chunkColumns
+	for i := range chunks {
+		c, to := &chunks[i], &added
+		if c.Version > 1 {
+			to = &replaced
+		}
+		to.ids = append(to.ids, c.ID)
+		to.slots = append(to.slots, c.Slot[:])
+		to.chunks = append(to.chunks, c.Chunk)
+		to.counts = append(to.counts, int32(c.Count))
+		to.sealed = append(to.sealed, c.Sealed)
+		to.versions = append(to.versions, c.Version)
+	}
+	if c := &added; len(c.ids) > 0 {
+		batch.Queue(sqlIntakeAddChunks, c.ids, c.slots, c.chunks, c.counts, c.sealed)
+	}
+	if c := &replaced; len(c.ids) > 0 {
+		batch.Queue(sqlIntakeReplaceChunks, c.ids, c.slots, c.chunks, c.counts, c.sealed, c.versions).Exec(exactly(len(c.ids)))
+	}
+}
+
+const sqlIntakeAddFingerprints = `
+insert into vault.event_fingerprint (data_subject_id, fingerprint)
+select q.data_subject_id, q.fingerprint
+from unnest($1::uuid[], $2::bytea[]) as q (data_subject_id, fingerprint)`
+
+func queueFingerprints(batch *pgx.Batch, fingerprints []intake.NewFingerprint) {
+	if len(fingerprints) == 0 {
+		return
+	}
+	var c columns
+	for i := range fingerprints {
+		c.add(i, fingerprints[i].ID, fingerprints[i].Fingerprint[:])
+	}
+	batch.Queue(sqlIntakeAddFingerprints, c.ids, c.values)
+}
+
+// Lists of categories do not fit into unnest; they travel as text with a separator that
+// no category can hold.
+const sqlIntakeAddConsents = `
+insert into consent.record (
+    data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
+    categories, notice_version, source, incentive, effective_at, recorded_at, valid_until
+)
+select q.data_subject_id, q.consent_id, q.purpose, q.channel, q.action, q.legal_basis, q.explicit,
+    string_to_array(q.categories, ','), q.notice_version, q.source, q.incentive,
+    least(coalesce(q.effective_at, clock_timestamp()), clock_timestamp()), clock_timestamp(), q.valid_until
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
+    $8::text[], $9::text[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
+    as q (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
+    categories, notice_version, source, incentive, effective_at, valid_until)
+on conflict (data_subject_id, consent_id) do nothing`
+
+func queueConsents(batch *pgx.Batch, c *intake.Changes) {
+	n := len(c.Consents)
+	if n == 0 {
+		return
+	}
+	ids, consents := make([][16]byte, n), make([][16]byte, n)
+	purposes, channels, actions, bases := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	categories, notices, sources := make([]string, n), make([]string, n), make([]string, n)
+	explicit, incentive := make([]bool, n), make([]bool, n)
+	effective, until := make([]*time.Time, n), make([]*time.Time, n)
+	for i, r := range c.Consents {
+		ids[i], consents[i] = r.DataSubject, r.ID
+		purposes[i], channels[i], actions[i], bases[i] = string(r.Purpose), string(r.Channel), string(r.Action), string(r.Basis)
+		categories[i], notices[i], sources[i] = joined(r.Categories), r.NoticeVersion, r.Source
+		explicit[i], incentive[i] = r.Explicit, r.Incentive
+		effective[i], until[i] = timeOrNull(r.EffectiveAt), timeOrNull(r.ValidUntil)
+	}
+	batch.Queue(sqlIntakeAddConsents, ids, consents, purposes, channels, actions, bases, explicit,
+		categories, notices, sources, incentive, effective, until)
+}
+
+const sqlIntakeSetProgress = `
+insert into intake.load_progress as p (
+    file_digest, mapping_digest, source, last_row, row_count, accepted_count, rejected_count,
+    person_count, new_person_count, event_count, new_event_count, done
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+on conflict (file_digest, mapping_digest) do update
+set last_row = excluded.last_row, row_count = excluded.row_count, accepted_count = excluded.accepted_count,
+    rejected_count = excluded.rejected_count, person_count = excluded.person_count,
+    new_person_count = excluded.new_person_count, event_count = excluded.event_count,
+    new_event_count = excluded.new_event_count, done = excluded.done, updated_at = now()
+where p.row_count <= excluded.row_count`
+
+// queueProgress never moves a file back: of two loads of one file at the same time, the
+// one behind has nothing to add.
+func queueProgress(batch *pgx.Batch, p *intake.Progress) {
+	if p == nil {
+		return
+	}
+	batch.Queue(sqlIntakeSetProgress, p.File[:], p.Mapping[:], p.Source, p.Row, p.Rows, p.Accepted, p.Rejected,
+		p.Persons, p.NewPersons, p.Events, p.NewEvents, p.Done)
+}
+
+func joined(categories []privacy.DataCategory) string {
+	text := ""
+	for i, c := range categories {
+		if i > 0 {
+			text += ","
+		}
+		text += string(c)
+	}
+	return text
+}
+
+func uuids(ids []privacy.DataSubjectID) [][16]byte {
+	list := make([][16]byte, len(ids))
+	for i, id := range ids {
+		list[i] = id
+	}
+	return list
+}
