@@ -1,0 +1,60 @@
+package policies_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// open returns a fresh engine with the built-in bundle.
+func open(t testing.TB) *policies.Engine {
+	t.Helper()
+	engine, err := policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine
+}
+
+// shopper returns facts under which recommendations open: an adult in Czechia who
+// agreed to recommendations in the web shop.
+func shopper() policies.Facts {
+	return policies.Facts{
+		Action: policies.Personalize, Role: privacy.RoleService, Recipient: "web_shop",
+		Purpose: "recommendations", Channel: "web", Reference: policies.ByPseudonym,
+		Subject: policies.SubjectFacts{
+			Known: policies.Yes, Age: policies.Adult, Jurisdiction: "CZ",
+			Restricted: policies.No, Objected: policies.No, Household: policies.SharedHousehold,
+		},
+		Consent: policies.ConsentFacts{
+			State: policies.ConsentGranted, Explicit: policies.No, Basis: privacy.Consent, Incentive: policies.No,
+		},
+		Trigger: policies.NoTrigger, Case: policies.NoCase,
+		Categories: []privacy.DataCategory{"purchases", "health"},
+	}
+}
+
+func decide(t testing.TB, r *policies.Revision, facts policies.Facts) policies.Plan {
+	t.Helper()
+	plan, err := r.Decide(context.Background(), facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func TestDecideOpensWhatWasConsentedTo(t *testing.T) {
+	t.Parallel()
+	want := policies.Plan{
+		Allow: true, Basis: privacy.Consent, Ceiling: policies.Exact,
+		Granted: []privacy.DataCategory{"purchases"}, Denied: []privacy.DataCategory{"health"},
+		Persona: true, Obligations: []policies.ObligationID{"no_postal_household"},
+	}
+	if diff := cmp.Diff(want, decide(t, open(t).Revision(), shopper())); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,81 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Explain says in words why the plan is what it is: for a denial each check that did
+// not pass, for an allowance the legal basis. Each comes with the articles behind it.
+func (r *Revision) Explain(plan Plan) []Reason {
+	if plan.Allow {
+		return []Reason{r.Reason("basis." + string(plan.Basis))}
+	}
+	reasons := make([]Reason, len(plan.Failed))
+	for i, check := range plan.Failed {
+		reasons[i] = r.Reason(check)
+	}
+	return reasons
+}
+
+// Reason explains one check, also one that a [Verdict] names.
+func (r *Revision) Reason(check string) Reason {
+	if reason, ok := r.reasons[check]; ok {
+		return reason
+	}
+	return Reason{Check: check}
+}
+
+// Checks returns every check that the rules explain, sorted by name.
+func (r *Revision) Checks() []Reason {
+	list := make([]Reason, 0, len(r.reasons))
+	for _, reason := range r.reasons {
+		list = append(list, reason)
+	}
+	slices.SortFunc(list, func(a, b Reason) int { return strings.Compare(a.Check, b.Check) })
+	return list
+}
+
+// collectReasons reads the annotations of the rules. A check that several rules can
+// pass is explained by the first of them, with the laws of all.
+func collectReasons(modules map[string]*ast.Module) map[string]Reason {
+	reasons := map[string]Reason{}
+	for _, name := range sortedKeys(modules) {
+		for _, annotation := range modules[name].Annotations {
+			check, _ := annotation.Labels["check"].(string)
+			if basis, ok := annotation.Labels["basis"].(string); ok {
+				check = "basis." + basis
+			}
+			if check == "" {
+				continue
+			}
+			laws, _ := annotation.Labels["law"].(string)
+			reason, ok := reasons[check]
+			if !ok {
+				reason = Reason{Check: check, Title: annotation.Title}
+			}
+			for law := range strings.FieldsSeq(laws) {
+				if !slices.Contains(reason.Laws, law) {
+					reason.Laws = append(reason.Laws, law)
+				}
+			}
+			reasons[check] = reason
+		}
+	}
+	return reasons
+}
+
+// checkExplained refuses a required check that no rule explains with title and law.
+func (r *Revision) checkExplained(required []string) error {
+	for _, check := range required {
+		if reason := r.reasons[check]; reason.Title == "" || len(reason.Laws) == 0 {
+			return fmt.Errorf("checking explanations: check %s has no title or no law: %w", check, privacy.ErrInvalid)
+		}
+	}
+	return nil
+}

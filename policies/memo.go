@@ -1,0 +1,74 @@
+package policies
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// memo remembers plans by canonical facts, in two generations: when the young one is
+// full it becomes the old one, and what was not asked for since is forgotten.
+type memo struct {
+	limit        int
+	mu           sync.RWMutex
+	young, old   map[string]*Plan
+	hits, misses atomic.Uint64
+}
+
+// defaultMemoLimit bounds a generation; a plan with its key is about 1 KiB.
+const defaultMemoLimit = 32768
+
+func newMemo(limit int) *memo {
+	return &memo{limit: limit, young: map[string]*Plan{}}
+}
+
+func (m *memo) get(key []byte) (Plan, bool) {
+	m.mu.RLock()
+	plan, ok := m.young[string(key)]
+	old := false
+	if !ok {
+		plan, ok = m.old[string(key)]
+		old = ok
+	}
+	m.mu.RUnlock()
+	if !ok {
+		m.misses.Add(1)
+		return Plan{}, false
+	}
+	m.hits.Add(1)
+	if old {
+		m.put(key, *plan)
+	}
+	return *plan, true
+}
+
+func (m *memo) put(key []byte, plan Plan) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.young) >= m.limit {
+		m.old, m.young = m.young, make(map[string]*Plan, m.limit/4)
+	}
+	m.young[string(key)] = &plan
+}
+
+// MemoStatus says how the memo of a revision does.
+type MemoStatus struct {
+	// Exact is whether it was proven exact. Without the proof nothing is remembered.
+	Exact bool
+	// Note says why not.
+	Note         string
+	Hits, Misses uint64
+	Entries      int
+}
+
+// Memo returns the state of the revision's memo.
+func (r *Revision) Memo() MemoStatus {
+	if r.memo == nil {
+		return MemoStatus{Note: r.memoNote}
+	}
+	r.memo.mu.RLock()
+	defer r.memo.mu.RUnlock()
+	return MemoStatus{
+		Exact: true, Hits: r.memo.hits.Load(), Misses: r.memo.misses.Load(),
+		Entries: len(r.memo.young) + len(r.memo.old),
+	}
+}

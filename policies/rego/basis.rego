@@ -1,0 +1,68 @@
+# METADATA
+# title: On which legal basis
+# description: |
+#   The bases that the purpose admits and the ledger supports, strongest first. What a
+#   person has refused, withdrawn or objected to is not done on another basis instead,
+#   unless law obliges.
+package mahrem.basis
+
+import future.keywords.not
+
+name := "consent" if consent
+
+else := "contract" if contract
+
+else := "legal_obligation" if legal_obligation
+
+else := "legitimate_interests" if legitimate_interests
+
+ceiling := data.catalogue.purposes[input.purpose].bases[name]
+
+# METADATA
+# title: The person consented to this purpose on this channel
+# labels:
+#   basis: consent
+#   law: GDPR-6-1-a GDPR-7 KVKK-5-1
+consent if {
+	input.consent.state == "granted"
+	input.consent.basis == "consent"
+	data.catalogue.purposes[input.purpose].bases.consent
+	explicit_enough
+}
+
+# METADATA
+# title: It belongs to the contract with the person
+# labels:
+#   basis: contract
+#   law: GDPR-6-1-b KVKK-5-2-c
+contract if {
+	input.consent.state in {"never_asked", "granted", "expired"}
+	data.catalogue.purposes[input.purpose].bases.contract
+}
+
+# METADATA
+# title: Law obliges the controller
+# labels:
+#   basis: legal_obligation
+#   law: GDPR-6-1-c KVKK-5-2-a
+legal_obligation if {
+	input.consent.state in {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"}
+	data.catalogue.purposes[input.purpose].bases.legal_obligation
+}
+
+# METADATA
+# title: A legitimate interest that the person never turned down
+# labels:
+#   basis: legitimate_interests
+#   law: GDPR-6-1-f KVKK-5-2-f
+legitimate_interests if {
+	input.consent.state == "never_asked"
+	data.catalogue.purposes[input.purpose].bases.legitimate_interests
+}
+
+explicit_enough if data.catalogue.purposes[input.purpose].explicit == false
+
+explicit_enough if {
+	data.catalogue.purposes[input.purpose].explicit == true
+	input.consent.explicit == "yes"
+}

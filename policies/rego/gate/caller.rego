@@ -1,0 +1,193 @@
+# Who asks, for what, and how.
+package mahrem.gate
+
+import data.mahrem.category
+
+import future.keywords.not
+
+# METADATA
+# title: The recipient is registered
+# labels:
+#   check: recipient.known
+#   law: GDPR-30-1-d KVKK-16
+passed contains "recipient.known" if {
+	data.catalogue.recipients[input.recipient].relationship in {"first_party", "processor", "third_party"}
+}
+
+# METADATA
+# title: A DPO who re-identifies speaks for no recipient
+# labels:
+#   check: recipient.known
+#   law: GDPR-39-1-b
+passed contains "recipient.known" if office_act
+
+# METADATA
+# title: The recipient is contracted for this purpose
+# labels:
+#   check: recipient.contracted
+#   law: GDPR-28-3 GDPR-5-1-b KVKK-8 KVKK-12-2
+passed contains "recipient.contracted" if {
+	data.catalogue.recipients[input.recipient].purposes[input.purpose] == true
+}
+
+# METADATA
+# title: A DPO who re-identifies needs no contract
+# labels:
+#   check: recipient.contracted
+#   law: GDPR-39-1-b
+passed contains "recipient.contracted" if office_act
+
+# METADATA
+# title: The purpose may be served by somebody in this relationship to the person
+# labels:
+#   check: recipient.relationship
+#   law: GDPR-5-1-a GDPR-13-1-e KVKK-10-1-c
+passed contains "recipient.relationship" if {
+	relationship := data.catalogue.recipients[input.recipient].relationship
+	data.catalogue.purposes[input.purpose].relationships[relationship] == true
+}
+
+# METADATA
+# title: A DPO who re-identifies acts for the controller
+# labels:
+#   check: recipient.relationship
+#   law: GDPR-39-1-b
+passed contains "recipient.relationship" if office_act
+
+# METADATA
+# title: The recipient may point at a person in this way
+# labels:
+#   check: reference.allowed
+#   law: GDPR-5-1-c GDPR-25-2 KVKK-4-2-c
+passed contains "reference.allowed" if {
+	data.catalogue.recipients[input.recipient].references[input.reference] == true
+}
+
+# METADATA
+# title: A DPO re-identifies a pseudonym
+# labels:
+#   check: reference.allowed
+#   law: GDPR-4-5
+passed contains "reference.allowed" if {
+	office_act
+	input.reference == "pseudonym"
+}
+
+# METADATA
+# title: The purpose is registered
+# labels:
+#   check: purpose.known
+#   law: GDPR-5-1-b KVKK-4-2-c
+passed contains "purpose.known" if is_object(data.catalogue.purposes[input.purpose])
+
+# METADATA
+# title: The purpose admits this act
+# labels:
+#   check: purpose.admits_action
+#   law: GDPR-5-1-b KVKK-4-2-c
+passed contains "purpose.admits_action" if {
+	data.catalogue.purposes[input.purpose].actions[input.action] == true
+}
+
+# METADATA
+# title: The caller's role may do this at all
+# labels:
+#   check: role.allowed
+#   law: GDPR-32-4 KVKK-12-1
+passed contains "role.allowed" if {
+	input.action in {"personalize", "audience"}
+	input.role == "service"
+}
+
+# METADATA
+# title: Only a DPO re-identifies
+# labels:
+#   check: role.allowed
+#   law: GDPR-39-1-b GDPR-32-4 KVKK-12-1
+passed contains "role.allowed" if office_act
+
+# METADATA
+# title: Nobody is being re-identified
+# labels:
+#   check: reidentification.ordered
+#   law: GDPR-4-5 GDPR-25-1 KVKK-12-1
+passed contains "reidentification.ordered" if input.action in {"personalize", "audience"}
+
+# METADATA
+# title: The re-identification serves a purpose that law or the person ordered
+# labels:
+#   check: reidentification.ordered
+#   law: GDPR-4-5 GDPR-25-1 KVKK-12-1
+passed contains "reidentification.ordered" if {
+	office_act
+	data.catalogue.purposes[input.purpose].reidentification == true
+}
+
+# METADATA
+# title: The purpose uses this channel
+# labels:
+#   check: channel.allowed
+#   law: GDPR-5-1-b ePrivacy-13-1 TR-6563-6
+passed contains "channel.allowed" if {
+	data.catalogue.purposes[input.purpose].channels[input.channel] == true
+}
+
+# METADATA
+# title: Nobody but the person sees the channel
+# labels:
+#   check: channel.private_enough
+#   law: GDPR-5-1-f KVKK-12-1
+passed contains "channel.private_enough" if {
+	data.catalogue.channels[input.channel].discloses_to == "nobody"
+}
+
+# METADATA
+# title: The person lives alone, so the household sees nothing new
+# labels:
+#   check: channel.private_enough
+#   law: GDPR-5-1-f KVKK-12-1
+passed contains "channel.private_enough" if {
+	data.catalogue.channels[input.channel].discloses_to == "household"
+	input.subject.household == "single"
+}
+
+# METADATA
+# title: The message says nothing about the person that others should not see
+# labels:
+#   check: channel.private_enough
+#   law: GDPR-5-1-f KVKK-12-1
+passed contains "channel.private_enough" if {
+	purpose := data.catalogue.purposes[input.purpose]
+	purpose.profiling == false
+	purpose.discloses[data.catalogue.channels[input.channel].discloses_to] == true
+}
+
+# METADATA
+# title: The act asks for at least one data category that may be opened
+# labels:
+#   check: categories.admitted
+#   law: GDPR-5-1-c GDPR-9-1 KVKK-4-2-c KVKK-6-2
+passed contains "categories.admitted" if count(category.granted) > 0
+
+# METADATA
+# title: A persona can be offered instead of the person's data
+# labels:
+#   check: categories.admitted
+#   law: GDPR-5-1-c GDPR-25-2
+passed contains "categories.admitted" if category.persona == true
+
+# METADATA
+# title: Re-identification opens no data category
+# labels:
+#   check: categories.admitted
+#   law: GDPR-5-1-c
+passed contains "categories.admitted" if {
+	office_act
+	input.categories == []
+}
+
+office_act if {
+	input.action == "reidentify"
+	input.role == "dpo"
+	input.recipient == "none"
+}

@@ -1,0 +1,42 @@
+# METADATA
+# title: The plan
+# description: |
+#   The one document that is asked for. It is closed unless every check passed and a
+#   legal basis stands, and a closed plan carries nothing but its reasons.
+# entrypoint: true
+package mahrem.plan
+
+import data.mahrem.basis
+import data.mahrem.category
+import data.mahrem.gate
+import data.mahrem.obligation
+
+import future.keywords.not
+
+plan := {
+	"allow": true,
+	"basis": basis.name,
+	"ceiling": basis.ceiling,
+	"failed": set(),
+	"granted": category.granted,
+	"denied": category.denied,
+	"cleared": category.cleared,
+	"persona": category.persona,
+	"obligations": obligation.due,
+} if {
+	gate.failed == set()
+}
+
+plan := {
+	"allow": false,
+	"basis": "none",
+	"ceiling": "withheld",
+	"failed": gate.failed,
+	"granted": set(),
+	"denied": {requested | some requested in input.categories},
+	"cleared": set(),
+	"persona": false,
+	"obligations": set(),
+} if {
+	gate.failed != set()
+}

@@ -1,0 +1,165 @@
+package policies
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// evaluationLimit bounds one evaluation. A rule that needs longer is broken.
+const evaluationLimit = 50 * time.Millisecond
+
+// Revision is one activated bundle: rules, catalogue and the tables expanded from them.
+// It is immutable and safe for concurrent use.
+type Revision struct {
+	digest    [sha256.Size]byte
+	catalogue *Catalogue
+	verdicts  map[verdictKey]Verdict
+	reasons   map[string]Reason
+	plan      rego.PreparedEvalQuery
+	compiler  *ast.Compiler
+	memo      *memo // nil when it could not be proven exact
+	memoNote  string
+}
+
+// Digest returns the digest of the bundle; see [BundleDigest].
+func (r *Revision) Digest() [sha256.Size]byte { return r.digest }
+
+// String returns the digest as "sha256:…", which answers carry.
+func (r *Revision) String() string { return "sha256:" + hex.EncodeToString(r.digest[:]) }
+
+// Catalogue returns what the rules speak about.
+func (r *Revision) Catalogue() *Catalogue { return r.catalogue }
+
+// Decide returns the plan for the facts. On an error, which wraps [ErrPolicy], nothing
+// may be answered. Facts that are not well formed are denied by name.
+//
+// A plan that was computed before under equal facts is returned again; that this is
+// exact was proven when the revision was activated (see [Revision.Memo]).
+func (r *Revision) Decide(ctx context.Context, facts Facts) (Plan, error) {
+	if err := facts.Validate(); err != nil {
+		return deny(CheckWellFormed, nil), nil
+	}
+	if r.memo == nil {
+		return r.evaluate(ctx, &facts)
+	}
+	var buffer [768]byte
+	key := facts.AppendCanonical(buffer[:0])
+	if plan, ok := r.memo.get(key); ok {
+		return plan, nil
+	}
+	plan, err := r.evaluate(ctx, &facts)
+	if err == nil {
+		r.memo.put(key, plan)
+	}
+	return plan, err
+}
+
+// PlanUncached is [Revision.Decide] without the memo.
+func (r *Revision) PlanUncached(ctx context.Context, facts Facts) (Plan, error) {
+	if err := facts.Validate(); err != nil {
+		return deny(CheckWellFormed, nil), nil
+	}
+	return r.evaluate(ctx, &facts)
+}
+
+// evaluate asks the rules. Whatever goes wrong in there is an error and never a plan.
+func (r *Revision) evaluate(ctx context.Context, facts *Facts, options ...rego.EvalOption) (Plan, error) {
+	value, err := evaluate(ctx, &r.plan, facts.value(), options...)
+	if err != nil {
+		return Plan{}, err
+	}
+	return decodePlan(value)
+}
+
+func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Value, options ...rego.EvalOption) (value ast.Value, err error) {
+	defer func() {
+		if recover() != nil {
+			value, err = nil, fmt.Errorf("evaluating rules: panic: %w", ErrPolicy)
+		}
+	}()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("evaluating rules: %w: %w", ctx.Err(), privacy.ErrUnavailable)
+	}
+	cancel := topdown.NewCancel()
+	timer := time.AfterFunc(evaluationLimit, cancel.Cancel)
+	defer timer.Stop()
+	options = append(options, rego.EvalParsedInput(input), rego.EvalExternalCancel(cancel), rego.EvalGenerateJSON(asValue))
+	results, err := query.Eval(ctx, options...)
+	switch {
+	case topdown.IsCancel(err):
+		return nil, fmt.Errorf("evaluating rules: longer than %v: %w", evaluationLimit, ErrPolicy)
+	case err != nil:
+		return nil, fmt.Errorf("evaluating rules: %w: %w", err, ErrPolicy)
+	case len(results) != 1 || len(results[0].Expressions) != 1:
+		return nil, fmt.Errorf("evaluating rules: %d results: %w", len(results), ErrPolicy)
+	}
+	value, ok := results[0].Expressions[0].Value.(ast.Value)
+	if !ok {
+		return nil, fmt.Errorf("evaluating rules: no value: %w", ErrPolicy)
+	}
+	return value, nil
+}
+
+// asValue keeps a result in the rules' own form.
+func asValue(term *ast.Term, _ *rego.EvalContext) (any, error) { return term.Value, nil }
+
+type verdictKey struct {
+	purpose   privacy.Purpose
+	attribute privacy.AttributeName
+}
+
+// Verdict returns the most detailed level that an attribute may ever have under a
+// purpose. What the catalogue does not know is withheld.
+func (r *Revision) Verdict(purpose privacy.Purpose, attribute privacy.AttributeName) Verdict {
+	return r.verdicts[verdictKey{purpose, attribute}]
+}
+
+// expand asks the rules for every verdict.
+func (r *Revision) expand(ctx context.Context, query rego.PreparedEvalQuery) error {
+	r.verdicts = make(map[verdictKey]Verdict, len(r.catalogue.purposes)*len(r.catalogue.attributes))
+	for purpose := range r.catalogue.purposes {
+		for attribute := range r.catalogue.attributes {
+			value, err := evaluate(ctx, &query, ast.NewObject(
+				[2]*ast.Term{keyPurpose, word(purpose)}, [2]*ast.Term{keyAttribute, word(attribute)}))
+			if err != nil {
+				return fmt.Errorf("expanding verdict for %s and %s: %w", purpose, attribute, err)
+			}
+			verdict, err := decodeVerdict(value)
+			if err != nil {
+				return fmt.Errorf("expanding verdict for %s and %s: %w", purpose, attribute, err)
+			}
+			r.verdicts[verdictKey{purpose, attribute}] = verdict
+		}
+	}
+	return nil
+}
+
+var (
+	keyAttribute = ast.StringTerm("attribute")
+	keyMax       = ast.StringTerm("max")
+	keyReasons   = ast.StringTerm("reasons")
+)
+
+func decodeVerdict(value ast.Value) (Verdict, error) {
+	object, ok := value.(ast.Object)
+	if !ok || object.Len() != 2 {
+		return Verdict{}, fmt.Errorf("reading verdict: %w", ErrPolicy)
+	}
+	d := planDecoder{object: object}
+	verdict := Verdict{Reasons: words[string](&d, keyReasons)}
+	level, err := ParseLevel(d.text(keyMax))
+	if err != nil || d.bad != "" || (level == Exact) != (len(verdict.Reasons) == 0) {
+		return Verdict{}, fmt.Errorf("reading verdict: %w", ErrPolicy)
+	}
+	verdict.Max = level
+	return verdict, nil
+}
