@@ -101,13 +101,16 @@ func normalizeCookieID(raw string) (string, error) {
 	return raw, nil
 }
 
-// trim removes white space and invisible characters from both ends: what copying from a
-// web page or a spreadsheet leaves behind.
-func trim(s string) string { return strings.TrimFunc(s, invisible) }
+// trim removes from both ends what copying from a web page or a spreadsheet leaves
+// behind: white space and format characters (zero width space, byte order mark,
+// direction marks).
+func trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+}
 
-// invisible reports white space, control and format characters (zero width space, byte
-// order mark, direction marks), and the replacement character, which says that the text
-// was broken before it came here.
+// invisible reports what no identifier has inside: white space, control and format
+// characters, and the replacement character, which says that the text was broken before
+// it came here.
 func invisible(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
 }
