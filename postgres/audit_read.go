@@ -2,11 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -21,13 +20,7 @@ func readEntries(ctx context.Context, q querier, from uint64, limit int) ([]audi
 	if err != nil {
 		return nil, fmt.Errorf("reading entries: %w", translate(err))
 	}
-	return collect(rows, "entries", func(e *audit.StoredEntry, scan func(...any) error) error {
-		var index int64
-		var hash []byte
-		err := scan(&index, &e.Leaf, &hash)
-		e.Index = uint64(index)
-		return errors.Join(err, fill(&e.LeafHash, hash))
-	})
+	return collectEntries(rows)
 }
 
 const sqlAuditTail = `
@@ -40,16 +33,8 @@ func (l *AuditLog) Tail(ctx context.Context, n int) ([]audit.StoredEntry, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading last entries: %w", translate(err))
 	}
-	entries, err := collect(rows, "last entries", func(e *audit.StoredEntry, scan func(...any) error) error {
-		var index int64
-		var hash []byte
-		err := scan(&index, &e.Leaf, &hash)
-		e.Index = uint64(index)
-		return errors.Join(err, fill(&e.LeafHash, hash))
-	})
-	for i, j := 0, len(entries)-1; i < j; i, j = i+1, j-1 {
-		entries[i], entries[j] = entries[j], entries[i]
-	}
+	entries, err := collectEntries(rows)
+	slices.Reverse(entries)
 	return entries, err
 }
 
@@ -79,23 +64,16 @@ func (l *AuditLog) LatestCheckpoint(ctx context.Context) ([]byte, error) {
 	return signed, nil
 }
 
-// collect reads rows with one scan function a row.
-func collect[T any](rows pgx.Rows, what string, read func(row *T, scan func(...any) error) error) ([]T, error) {
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) {
-		var t T
-		return t, read(&t, row.Scan)
+func collectEntries(rows pgx.Rows) ([]audit.StoredEntry, error) {
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e audit.StoredEntry, err error) {
+		var index int64
+		var hash []byte
+		err = row.Scan(&index, &e.Leaf, &hash)
+		e.Index, e.LeafHash = uint64(index), hashOf(hash)
+		return e, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", what, translate(err))
+		return nil, fmt.Errorf("reading entries: %w", translate(err))
 	}
-	return all, nil
-}
-
-// fill copies a stored hash. One of another length is kept out by the table; should the
-// table have been changed, it becomes a hash that fits nothing.
-func fill(dst *tlog.Hash, stored []byte) error {
-	if len(stored) == len(dst) {
-		copy(dst[:], stored)
-	}
-	return nil
+	return entries, nil
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 )
 
 // Answers are appended to a reused buffer by hand: the shapes are few and fixed, and
@@ -162,9 +163,11 @@ func (a Answer) appendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-func (r ConsentReceipt) appendJSON(b []byte) ([]byte, error) {
+type consentAnswer consent.Receipt
+
+func (r consentAnswer) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
-	b = appendString(appendKey(b, "consent_token"), r.Token)
+	b = appendString(appendKey(b, "consent_token"), r.Token.String())
 	b = appendLog(appendKey(b, "log"), r.Receipt)
 	return append(b, '}'), nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -35,7 +36,9 @@ type fake struct {
 	checked atomic.Int64
 
 	lastQuery    Query
-	lastChange   ConsentChange
+	lastRef      Ref
+	lastAction   consent.Action
+	lastChange   consent.Change
 	lastDelivery string
 }
 
@@ -73,9 +76,30 @@ func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q Query) (Answer, e
 	}, f.err
 }
 
-func (f *fake) RecordConsent(_ context.Context, _ privacy.Principal, change ConsentChange) (ConsentReceipt, error) {
-	f.lastChange = change
-	return ConsentReceipt{Token: "AQAA", Receipt: receipt(43)}, f.err
+func (f *fake) Resolve(_ context.Context, by privacy.Principal, ref Ref) (privacy.DataSubjectID, error) {
+	f.lastRef = ref
+	return privacy.DataSubjectID{7}, nil
+}
+
+func (f *fake) record(action consent.Action, change consent.Change) (consent.Receipt, error) {
+	f.lastAction, f.lastChange = action, change
+	return consent.Receipt{Receipt: receipt(43), Token: consent.NewToken(receipt(43))}, f.err
+}
+
+func (f *fake) Grant(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
+	return f.record(consent.Granted, c)
+}
+
+func (f *fake) Refuse(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
+	return f.record(consent.Refused, c)
+}
+
+func (f *fake) Withdraw(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
+	return f.record(consent.Withdrawn, c)
+}
+
+func (f *fake) Object(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
+	return f.record(consent.Objected, c)
 }
 
 func (f *fake) Ingest(_ context.Context, _ privacy.Principal, d Delivery) (IngestSummary, error) {
@@ -101,7 +125,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Consent: f, Intake: f, Log: f, Pseudonyms: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, People: f, Consent: f, Intake: f, Log: f, Pseudonyms: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-playground/validator/v10"
 
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -117,11 +118,11 @@ func (r *consentRequest) check() []fieldProblem {
 	return faults
 }
 
-func (r *consentRequest) change() ConsentChange {
+// change leaves out the person, who has to be found first.
+func (r *consentRequest) change() consent.Change {
 	effectiveAt, _ := instant(r.EffectiveAt)
 	validUntil, _ := instant(r.ValidUntil)
-	return ConsentChange{
-		DataSubject: r.DataSubject.ref(), Action: r.Action,
+	return consent.Change{
 		Purpose: privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel), Basis: privacy.LegalBasis(r.LegalBasis),
 		Explicit: r.Explicit, Categories: convert[privacy.DataCategory](r.Categories), NoticeVersion: r.NoticeVersion,
 		Source: r.Source, Incentive: r.Incentive, EffectiveAt: effectiveAt, ValidUntil: validUntil,

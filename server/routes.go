@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -56,15 +57,27 @@ func query(ctx context.Context, c *call, request *queryRequest) (Answer, error) 
 	return answer, nil
 }
 
-func recordConsent(ctx context.Context, c *call, request *consentRequest) (ConsentReceipt, error) {
-	if c.server.services.Consent == nil {
-		return ConsentReceipt{}, refuse(unavailable)
+func recordConsent(ctx context.Context, c *call, request *consentRequest) (consentAnswer, error) {
+	ledger := c.server.services.Consent
+	if ledger == nil || c.server.services.People == nil {
+		return consentAnswer{}, refuse(unavailable)
 	}
-	receipt, err := c.server.services.Consent.RecordConsent(ctx, c.principal, request.change())
-	if err == nil && receipt.Receipt.IsZero() {
+	record := map[consent.Action]func(context.Context, privacy.Principal, consent.Change) (consent.Receipt, error){
+		consent.Granted: ledger.Grant, consent.Refused: ledger.Refuse, consent.Withdrawn: ledger.Withdraw, consent.Objected: ledger.Object,
+	}[consent.Action(request.Action)]
+	if record == nil {
+		return consentAnswer{}, refuseField(invalid, "/action", "is not an action")
+	}
+	change := request.change()
+	var err error
+	if change.DataSubject, err = c.server.services.People.Resolve(ctx, c.principal, request.DataSubject.ref()); err != nil {
+		return consentAnswer{}, err
+	}
+	receipt, err := record(ctx, c.principal, change)
+	if err == nil && receipt.IsZero() {
 		err = errors.New("consent was recorded without evidence")
 	}
-	return receipt, err
+	return consentAnswer(receipt), err
 }
 
 func reidentify(ctx context.Context, c *call, request *reidentifyRequest) (Reidentified, error) {

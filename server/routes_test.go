@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -102,7 +104,7 @@ func TestAnswers(t *testing.T) {
 			`"first_name":{"value":"Ayşe \"A\"\n","level":"exact"},"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
 			`"obligations":[{"id":"no_source_reference","type":"display","properties":{"days":3,"until":"2026-03-01"}}],` +
 			`"reasons":[{"code":"consent_given","laws":["GDPR 6-1-a"]}],"policy_revision":"2f7d","consent_token":"AQAA","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/consents":         `{"consent_token":"AQAA","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/consents":         `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/ingest":           `{"lines":3,"accepted":1,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"no time"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/reidentify":       `{"data_subject_id":"01000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/audit/checkpoint": "origin\n1\nAAAA\n",
@@ -148,14 +150,23 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 		"legal_basis":"consent","explicit":true,"categories":["health"],"notice_version":"2026-01","source":"web_form","incentive":true,
 		"effective_at":"2026-03-01T14:00:00+02:00","valid_until":"2027-03-01T12:00:00Z"}`})
 	mustStatus(t, w, http.StatusCreated)
-	want := ConsentChange{
-		DataSubject: Ref{Identifier: privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}},
-		Action:      "granted", Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
+	want := consent.Change{
+		DataSubject: privacy.DataSubjectID{7}, Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
 		Categories: []privacy.DataCategory{"health"}, NoticeVersion: "2026-01", Source: "web_form", Incentive: true,
 		EffectiveAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ValidUntil: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
-	if diff := cmp.Diff(want, f.lastChange, cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if !reflect.DeepEqual(f.lastChange, want) {
+		t.Errorf("got %+v, want %+v", f.lastChange, want)
+	}
+	if wantRef := (Ref{Identifier: privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}}); f.lastRef != wantRef {
+		t.Error("somebody else was looked for")
+	}
+	for _, action := range []consent.Action{consent.Granted, consent.Refused, consent.Withdrawn, consent.Objected} {
+		body := strings.Replace(consentBody, "withdrawn", string(action), 1)
+		mustStatus(t, do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: body}), http.StatusCreated)
+		if f.lastAction != action {
+			t.Errorf("%s was recorded as %s", action, f.lastAction)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -13,6 +14,7 @@ import (
 type Services struct {
 	Tokens     Authenticator
 	Gate       Asker
+	People     Resolver
 	Consent    ConsentRecorder
 	Intake     Ingester
 	Log        Checkpointer
@@ -82,32 +84,21 @@ type Reason struct {
 	Laws []string
 }
 
-// ConsentRecorder records one choice of one person. It must return after the record
-// and its log entry are durable.
+// Resolver finds the person whom a caller names: by the pseudonym made for the caller's
+// recipient, or by an identifier. It returns an error that wraps [privacy.ErrNotFound]
+// for somebody who is unknown, and [privacy.ErrInvalid] for what is no pseudonym of
+// this recipient.
+type Resolver interface {
+	Resolve(ctx context.Context, principal privacy.Principal, ref Ref) (privacy.DataSubjectID, error)
+}
+
+// ConsentRecorder records one choice of one person; [consent.Service] is one. Each
+// method must return after the record and its log entry are durable.
 type ConsentRecorder interface {
-	RecordConsent(ctx context.Context, principal privacy.Principal, change ConsentChange) (ConsentReceipt, error)
-}
-
-// ConsentChange is a choice as a caller reports it.
-type ConsentChange struct {
-	DataSubject   Ref
-	Action        string
-	Purpose       privacy.Purpose
-	Channel       privacy.Channel
-	Basis         privacy.LegalBasis
-	Explicit      bool
-	Categories    []privacy.DataCategory
-	NoticeVersion string
-	Source        string
-	Incentive     bool
-	EffectiveAt   time.Time
-	ValidUntil    time.Time
-}
-
-// ConsentReceipt is evidence of a recorded choice.
-type ConsentReceipt struct {
-	Token   string
-	Receipt audit.Receipt
+	Grant(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
+	Refuse(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
+	Withdraw(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
+	Object(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
 }
 
 // Ingester takes lines of NDJSON. The same lines twice must change nothing the second
