@@ -112,10 +112,10 @@ func TestLimitsAndMediaTypes(t *testing.T) {
 		"other parameter":      {request{body: queryBody, contentType: "application/json; v=1"}, 415},
 		"compressed":           {request{body: queryBody, header: map[string]string{"Content-Encoding": "gzip"}}, 415},
 		"query string":         {request{body: queryBody, target: "/v1/query?purpose=x"}, 400},
-		"ingest at the limit":  {request{body: strings.Repeat("x", 2000), target: "/v1/ingest?map=a", contentType: "application/x-ndjson"}, 200},
-		"ingest over":          {request{body: strings.Repeat("x", 2001), target: "/v1/ingest?map=a", contentType: "application/x-ndjson"}, 413},
-		"ingest as json":       {request{body: "{}", target: "/v1/ingest?map=a"}, 415},
-		"ingest without map":   {request{body: "{}", target: "/v1/ingest", contentType: "application/x-ndjson"}, 400},
+		"ingest at the limit":  {request{body: strings.Repeat("x", 2000), target: "/v1/ingest", contentType: "application/x-ndjson"}, 200},
+		"ingest over":          {request{body: strings.Repeat("x", 2001), target: "/v1/ingest", contentType: "application/x-ndjson"}, 413},
+		"ingest as json":       {request{body: "{}", target: "/v1/ingest"}, 415},
+		"ingest unknown map":   {request{body: "{}", target: "/v1/ingest?map=a", contentType: "application/x-ndjson"}, 422},
 		"ingest two maps":      {request{body: "{}", target: "/v1/ingest?map=a&map=b", contentType: "application/x-ndjson"}, 400},
 		"ingest other words":   {request{body: "{}", target: "/v1/ingest?map=a&x=b", contentType: "application/x-ndjson"}, 400},
 		"ingest map is a path": {request{body: "{}", target: "/v1/ingest?map=..%2Fa", contentType: "application/x-ndjson"}, 400},
@@ -182,7 +182,7 @@ func TestDeliveriesAtOnceAreBounded(t *testing.T) {
 	f := &fake{}
 	s := newServer(f, Config{IngestSlots: 1})
 	s.ingests <- struct{}{}
-	call := request{target: "/v1/ingest?map=a", token: "ingest", contentType: "application/x-ndjson", body: ingestBody}
+	call := request{target: "/v1/ingest", token: "ingest", contentType: "application/x-ndjson", body: ingestBody}
 	mustStatus(t, do(s, call), http.StatusServiceUnavailable)
 	<-s.ingests
 	for range 3 {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // Answers are appended to a reused buffer by hand: the shapes are few and fixed, and
@@ -172,31 +174,42 @@ func (r consentAnswer) appendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-func (r Reidentified) appendJSON(b []byte) ([]byte, error) {
+type reidentified struct {
+	id      privacy.DataSubjectID
+	receipt audit.Receipt
+}
+
+func (r reidentified) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
-	b = appendString(appendKey(b, "data_subject_id"), r.DataSubject.Reveal())
-	b = appendLog(appendKey(b, "log"), r.Receipt)
+	b = appendString(appendKey(b, "data_subject_id"), r.id.Reveal())
+	b = appendLog(appendKey(b, "log"), r.receipt)
 	return append(b, '}'), nil
 }
 
-func (s IngestSummary) appendJSON(b []byte) ([]byte, error) {
+type ingestAnswer intake.StreamResult
+
+func (a ingestAnswer) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
-	b = appendInt(appendKey(b, "lines"), int64(s.Lines))
-	b = appendInt(appendKey(b, "accepted"), int64(s.Accepted))
-	b = appendInt(appendKey(b, "unchanged"), int64(s.Unchanged))
-	b = appendInt(appendKey(b, "rejected"), int64(s.Rejected))
+	b = appendInt(appendKey(b, "lines"), a.Rows)
+	b = appendInt(appendKey(b, "accepted"), a.Accepted)
+	b = appendInt(appendKey(b, "unchanged"), a.Unchanged)
+	b = appendInt(appendKey(b, "rejected"), a.Rejected)
 	b = append(appendKey(b, "rejects"), '[')
-	for i, reject := range s.Rejects {
+	for i, reject := range a.Rejects {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, '{')
-		b = appendInt(appendKey(b, "line"), int64(reject.Line))
-		b = append(appendString(appendKey(b, "reason"), reject.Reason), '}')
+		b = appendInt(appendKey(b, "line"), reject.Row)
+		b = appendString(appendKey(b, "reason"), string(reject.Reason))
+		if reject.Field != "" {
+			b = appendString(appendKey(b, "pointer"), reject.Field)
+		}
+		b = append(b, '}')
 	}
 	b = append(b, ']')
-	if !s.Receipt.IsZero() {
-		b = appendLog(appendKey(b, "log"), s.Receipt)
+	if !a.Receipt.IsZero() {
+		b = appendLog(appendKey(b, "log"), a.Receipt)
 	}
 	return append(b, '}'), nil
 }

@@ -7,13 +7,18 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/vault/keydir"
 )
 
 // secret stands for personal data in every test: it must never come back in an error.
@@ -22,10 +27,48 @@ const secret = "ayse.yilmaz@example.org"
 const (
 	queryBody = `{"data_subject":{"identifier":{"kind":"email","value":"` + secret + `"}},"purpose":"greeting","channel":"email","attributes":["first_name"]}`
 	// consentBody and the other bodies are good requests that tests bend.
-	consentBody    = `{"data_subject":{"pseudonym":"AXJ0"},"action":"withdrawn","purpose":"newsletter","channel":"*","source":"web_form"}`
-	reidentifyBody = `{"recipient":"shop","pseudonym":"AXJ0","purpose":"dsar"}`
-	ingestBody     = `{"customer":"C-1042"}` + "\n"
+	consentBody = `{"data_subject":{"identifier":{"kind":"customer_number","value":"C-1"}},"action":"withdrawn","purpose":"newsletter","channel":"*","source":"web_form"}`
+	ingestBody  = `{"identifiers":[{"kind":"customer_number","value":"C-1042"}]}` + "\n"
 )
+
+var (
+	person         = privacy.DataSubjectID{7}
+	shopPseudonyms = must(newPseudonyms())
+	shopPseudonym  = must(shopPseudonyms.Of(person))
+	reidentifyBody = `{"recipient":"shop","pseudonym":"` + string(shopPseudonym) + `","purpose":"dsar"}`
+)
+
+// newPseudonyms makes those of a recipient called shop, from real keys.
+func newPseudonyms() (*pseudonym.Pseudonyms, error) {
+	dir, err := os.MkdirTemp("", "mahrem-server-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "keys")
+	if err := keydir.Create(path, keydir.Config{}); err != nil {
+		return nil, err
+	}
+	keys, err := keydir.Open(path, keydir.Config{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := keys.EnsureRecipient("shop"); err != nil {
+		return nil, err
+	}
+	cipher, err := keys.Recipient("shop")
+	if err != nil {
+		return nil, err
+	}
+	return pseudonym.New("shop", cipher)
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
 
 // fake is every service at once: it answers well unless err is set.
 type fake struct {
@@ -35,11 +78,12 @@ type fake struct {
 	asked   atomic.Int64
 	checked atomic.Int64
 
-	lastQuery    Query
-	lastRef      Ref
-	lastAction   consent.Action
-	lastChange   consent.Change
-	lastDelivery string
+	lastQuery      Query
+	lastIdentifier privacy.Identifier
+	lastAction     consent.Action
+	lastChange     consent.Change
+	lastLines      string
+	lastOptions    intake.StreamOptions
 }
 
 func receipt(index uint64) audit.Receipt {
@@ -76,9 +120,17 @@ func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q Query) (Answer, e
 	}, f.err
 }
 
-func (f *fake) Resolve(_ context.Context, by privacy.Principal, ref Ref) (privacy.DataSubjectID, error) {
-	f.lastRef = ref
-	return privacy.DataSubjectID{7}, nil
+func (f *fake) ResolveIdentifier(_ context.Context, identifier privacy.Identifier) (privacy.DataSubjectID, error) {
+	f.lastIdentifier = identifier
+	return person, nil
+}
+
+// Of makes the pseudonyms of the one recipient.
+func (f *fake) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	if recipient != "shop" {
+		return nil, privacy.ErrNotFound
+	}
+	return shopPseudonyms, nil
 }
 
 func (f *fake) record(action consent.Action, change consent.Change) (consent.Receipt, error) {
@@ -102,17 +154,28 @@ func (f *fake) Object(_ context.Context, _ privacy.Principal, c consent.Change) 
 	return f.record(consent.Objected, c)
 }
 
-func (f *fake) Ingest(_ context.Context, _ privacy.Principal, d Delivery) (IngestSummary, error) {
-	f.lastDelivery = d.Map + ":" + string(d.Lines)
-	return IngestSummary{Lines: 3, Accepted: 1, Unchanged: 1, Rejected: 1, Rejects: []Reject{{2, "no time"}}, Receipt: receipt(44)}, f.err
+func (f *fake) LoadStream(_ context.Context, in io.Reader, options intake.StreamOptions) (intake.StreamResult, error) {
+	lines, err := io.ReadAll(in)
+	if err != nil {
+		return intake.StreamResult{}, err
+	}
+	f.lastLines, f.lastOptions = string(lines), options
+	return intake.StreamResult{
+		Summary: intake.Summary{Rows: 3, Accepted: 2, Rejected: 1}, Unchanged: 1,
+		Rejects: []intake.Reject{{Row: 2, Reason: intake.BadTime, Field: "/events/0/at"}}, Receipt: receipt(44),
+	}, f.err
 }
 
 func (f *fake) LatestCheckpoint(context.Context) ([]byte, error) {
 	return []byte("origin\n1\nAAAA\n"), f.err
 }
 
-func (f *fake) Reidentify(context.Context, privacy.Principal, Reidentification) (Reidentified, error) {
-	return Reidentified{DataSubject: privacy.DataSubjectID{1}, Receipt: receipt(45)}, f.err
+func (f *fake) Reidentify(_ context.Context, _ privacy.Principal, _ privacy.Purpose, of *pseudonym.Pseudonyms, text pseudonym.Pseudonym) (privacy.DataSubjectID, audit.Receipt, error) {
+	if f.err != nil {
+		return privacy.DataSubjectID{}, audit.Receipt{}, f.err
+	}
+	id, err := of.DataSubject(text)
+	return id, receipt(45), err
 }
 
 func (f *fake) Checks(context.Context) []Check {
@@ -125,7 +188,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, People: f, Consent: f, Intake: f, Log: f, Pseudonyms: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Intake: f, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -170,7 +233,7 @@ func good(r *route) request {
 	case "/v1/reidentify":
 		out.body = reidentifyBody
 	case "/v1/ingest":
-		out.target, out.body, out.contentType = "/v1/ingest?map=shop-orders", ingestBody, "application/x-ndjson"
+		out.target, out.body, out.contentType = "/v1/ingest?map=complete-journey-transactions", ingestBody, "application/x-ndjson"
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -10,7 +11,9 @@ import (
 	"slices"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
 )
 
 // route is one operation of the API.
@@ -59,7 +62,7 @@ func query(ctx context.Context, c *call, request *queryRequest) (Answer, error) 
 
 func recordConsent(ctx context.Context, c *call, request *consentRequest) (consentAnswer, error) {
 	ledger := c.server.services.Consent
-	if ledger == nil || c.server.services.People == nil {
+	if ledger == nil {
 		return consentAnswer{}, refuse(unavailable)
 	}
 	record := map[consent.Action]func(context.Context, privacy.Principal, consent.Change) (consent.Receipt, error){
@@ -70,7 +73,7 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	}
 	change := request.change()
 	var err error
-	if change.DataSubject, err = c.server.services.People.Resolve(ctx, c.principal, request.DataSubject.ref()); err != nil {
+	if change.DataSubject, err = c.find(ctx, request.DataSubject.ref()); err != nil {
 		return consentAnswer{}, err
 	}
 	receipt, err := record(ctx, c.principal, change)
@@ -80,17 +83,56 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	return consentAnswer(receipt), err
 }
 
-func reidentify(ctx context.Context, c *call, request *reidentifyRequest) (Reidentified, error) {
-	if c.server.services.Pseudonyms == nil {
-		return Reidentified{}, refuse(unavailable)
+// find returns the person whom the caller names.
+func (c *call) find(ctx context.Context, ref Ref) (privacy.DataSubjectID, error) {
+	if ref.Pseudonym == "" {
+		if c.server.services.Directory == nil {
+			return privacy.DataSubjectID{}, refuse(unavailable)
+		}
+		id, err := c.server.services.Directory.ResolveIdentifier(ctx, ref.Identifier)
+		if errors.Is(err, privacy.ErrInvalid) {
+			return id, refuseField(invalid, "/data_subject/identifier/value", "is not an identifier of this kind")
+		}
+		return id, err
 	}
-	found, err := c.server.services.Pseudonyms.Reidentify(ctx, c.principal, Reidentification{
-		Recipient: privacy.RecipientID(request.Recipient), Pseudonym: request.Pseudonym, Purpose: privacy.Purpose(request.Purpose),
-	})
-	if err == nil && found.Receipt.IsZero() {
+	if c.principal.Recipient == "" {
+		return privacy.DataSubjectID{}, refuseField(invalid, "/data_subject/pseudonym", "is for recipients; name the person by an identifier")
+	}
+	pseudonyms, err := c.pseudonyms(c.principal.Recipient)
+	if err != nil {
+		return privacy.DataSubjectID{}, err
+	}
+	id, err := pseudonyms.DataSubject(pseudonym.Pseudonym(ref.Pseudonym))
+	if errors.Is(err, privacy.ErrInvalid) {
+		return id, refuseField(invalid, "/data_subject/pseudonym", "is not a pseudonym of this recipient")
+	}
+	return id, err
+}
+
+func (c *call) pseudonyms(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	if c.server.services.Pseudonyms == nil {
+		return nil, refuse(unavailable)
+	}
+	return c.server.services.Pseudonyms.Of(recipient)
+}
+
+func reidentify(ctx context.Context, c *call, request *reidentifyRequest) (reidentified, error) {
+	if c.server.services.Reidentify == nil {
+		return reidentified{}, refuse(unavailable)
+	}
+	pseudonyms, err := c.pseudonyms(privacy.RecipientID(request.Recipient))
+	if errors.Is(err, privacy.ErrNotFound) {
+		err = refuseField(invalid, "/recipient", "is not a recipient with pseudonyms")
+	}
+	if err != nil {
+		return reidentified{}, err
+	}
+	id, receipt, err := c.server.services.Reidentify.Reidentify(ctx, c.principal, privacy.Purpose(request.Purpose),
+		pseudonyms, pseudonym.Pseudonym(request.Pseudonym))
+	if err == nil && (receipt.IsZero() || id.IsZero()) {
 		err = errors.New("a person was re-identified without evidence")
 	}
-	return found, err
+	return reidentified{id, receipt}, err
 }
 
 // ingest takes a delivery. The body is read before the first line is worked on, so that
@@ -99,9 +141,9 @@ func ingest(ctx context.Context, c *call) error {
 	if c.server.services.Intake == nil {
 		return refuse(unavailable)
 	}
-	parameters, err := url.ParseQuery(c.request.URL.RawQuery)
-	if err != nil || len(parameters) != 1 || len(parameters["map"]) != 1 || !isMapName(parameters.Get("map")) {
-		return refuseField(malformed, "", "the query string must be map=NAME, with the name of a mapping")
+	mapping, err := c.mapping()
+	if err != nil {
+		return err
 	}
 	select {
 	case c.server.ingests <- struct{}{}:
@@ -114,11 +156,32 @@ func ingest(ctx context.Context, c *call) error {
 	if err := c.readBody(buffer, "application/x-ndjson", c.server.config.IngestLimit); err != nil {
 		return err
 	}
-	summary, err := c.server.services.Intake.Ingest(ctx, c.principal, Delivery{Map: parameters.Get("map"), Lines: buffer.data})
+	result, err := c.server.services.Intake.LoadStream(ctx, bytes.NewReader(buffer.data), intake.StreamOptions{Principal: c.principal, Mapping: mapping})
 	if err != nil {
 		return err
 	}
-	return c.writeJSON(http.StatusOK, summary)
+	return c.writeJSON(http.StatusOK, ingestAnswer(result))
+}
+
+// mapping is the one that the query string names as map=NAME; none means that the lines
+// have the fixed shape.
+func (c *call) mapping() (*intake.Mapping, error) {
+	if c.request.URL.RawQuery == "" {
+		return nil, nil
+	}
+	parameters, err := url.ParseQuery(c.request.URL.RawQuery)
+	if err != nil || len(parameters) != 1 || len(parameters["map"]) != 1 || !isMapName(parameters.Get("map")) {
+		return nil, refuseField(malformed, "", "the query string must be empty or map=NAME, with the name of a mapping")
+	}
+	find := c.server.services.Mapping
+	if find == nil {
+		find = intake.BundledMapping
+	}
+	mapping, err := find(parameters.Get("map"))
+	if errors.Is(err, privacy.ErrNotFound) {
+		return nil, refuseField(invalid, "", "the query string names a mapping that is not here")
+	}
+	return mapping, err
 }
 
 // isMapName keeps paths out of a name that others may look up as a file.

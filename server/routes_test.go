@@ -105,8 +105,8 @@ func TestAnswers(t *testing.T) {
 			`"obligations":[{"id":"no_source_reference","type":"display","properties":{"days":3,"until":"2026-03-01"}}],` +
 			`"reasons":[{"code":"consent_given","laws":["GDPR 6-1-a"]}],"policy_revision":"2f7d","consent_token":"AQAA","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/consents":         `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/ingest":           `{"lines":3,"accepted":1,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"no time"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/reidentify":       `{"data_subject_id":"01000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/ingest":           `{"lines":3,"accepted":2,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"bad_time","pointer":"/events/0/at"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/reidentify":       `{"data_subject_id":"07000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/audit/checkpoint": "origin\n1\nAAAA\n",
 		"/healthz":             `{"status":"alive"}`,
 		"/readyz":              `{"status":"ready","checks":[{"name":"database","status":"ok"},{"name":"log","status":"ok"},{"name":"policies","status":"ok","detail":"2f7d"}]}`,
@@ -136,8 +136,9 @@ func TestAnswers(t *testing.T) {
 	if diff := cmp.Diff(wantQuery, f.lastQuery, cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
-	if f.lastDelivery != "shop-orders:"+ingestBody {
-		t.Errorf("delivery %q", f.lastDelivery)
+	if f.lastLines != ingestBody || f.lastOptions.Mapping == nil || f.lastOptions.Mapping.Source != "complete-journey" ||
+		f.lastOptions.Principal.Role != privacy.RoleIngest {
+		t.Errorf("delivery %q with %+v", f.lastLines, f.lastOptions)
 	}
 }
 
@@ -151,14 +152,14 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 		"effective_at":"2026-03-01T14:00:00+02:00","valid_until":"2027-03-01T12:00:00Z"}`})
 	mustStatus(t, w, http.StatusCreated)
 	want := consent.Change{
-		DataSubject: privacy.DataSubjectID{7}, Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
+		DataSubject: person, Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
 		Categories: []privacy.DataCategory{"health"}, NoticeVersion: "2026-01", Source: "web_form", Incentive: true,
 		EffectiveAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ValidUntil: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 	if !reflect.DeepEqual(f.lastChange, want) {
 		t.Errorf("got %+v, want %+v", f.lastChange, want)
 	}
-	if wantRef := (Ref{Identifier: privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}}); f.lastRef != wantRef {
+	if f.lastIdentifier != (privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}) {
 		t.Error("somebody else was looked for")
 	}
 	for _, action := range []consent.Action{consent.Granted, consent.Refused, consent.Withdrawn, consent.Objected} {
@@ -167,6 +168,37 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 		if f.lastAction != action {
 			t.Errorf("%s was recorded as %s", action, f.lastAction)
 		}
+	}
+}
+
+func TestWhoIsMeant(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	s := newServer(f, Config{})
+	for name, test := range map[string]struct {
+		token, pseudonym string
+		status           int
+	}{
+		"own pseudonym":   {"service", string(shopPseudonym), 201},
+		"made up":         {"service", "AXJ0", 422},
+		"dpo has none":    {"dpo", string(shopPseudonym), 422},
+		"cut off":         {"service", string(shopPseudonym)[:20], 422},
+		"somebody else's": {"service", "_" + string(shopPseudonym), 422},
+	} {
+		f.lastChange = consent.Change{}
+		body := strings.Replace(consentBody, `{"identifier":{"kind":"customer_number","value":"C-1"}}`, `{"pseudonym":"`+test.pseudonym+`"}`, 1)
+		w := do(s, request{target: "/v1/consents", token: test.token, contentType: "application/json", body: body})
+		if w.Code != test.status {
+			t.Errorf("%s: status %d, want %d: %s", name, w.Code, test.status, w.Body)
+		}
+		if (f.lastChange.DataSubject == person) != (test.status == 201) {
+			t.Errorf("%s: consent of %v", name, f.lastChange.DataSubject)
+		}
+	}
+	w := do(s, request{target: "/v1/reidentify", token: "dpo", contentType: "application/json", body: strings.Replace(reidentifyBody, "shop", "mailer", 1)})
+	mustStatus(t, w, http.StatusUnprocessableEntity)
+	if !strings.Contains(w.Body.String(), `"pointer":"/recipient"`) {
+		t.Errorf("got %s", w.Body)
 	}
 }
 

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
 )
 
 // Services is what the routes need of the rest of the house. A route whose service is
@@ -14,12 +17,16 @@ import (
 type Services struct {
 	Tokens     Authenticator
 	Gate       Asker
-	People     Resolver
+	Directory  Directory
+	Pseudonyms Pseudonyms
+	Reidentify Reidentifier
 	Consent    ConsentRecorder
 	Intake     Ingester
-	Log        Checkpointer
-	Pseudonyms Reidentifier
-	Health     Health
+	// Mapping finds the mapping that a delivery names, or returns an error that wraps
+	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
+	Mapping func(name string) (*intake.Mapping, error)
+	Log     Checkpointer
+	Health  Health
 }
 
 // Authenticator tells who calls. An error must wrap [privacy.ErrUnauthenticated] when
@@ -84,12 +91,17 @@ type Reason struct {
 	Laws []string
 }
 
-// Resolver finds the person whom a caller names: by the pseudonym made for the caller's
-// recipient, or by an identifier. It returns an error that wraps [privacy.ErrNotFound]
-// for somebody who is unknown, and [privacy.ErrInvalid] for what is no pseudonym of
-// this recipient.
-type Resolver interface {
-	Resolve(ctx context.Context, principal privacy.Principal, ref Ref) (privacy.DataSubjectID, error)
+// Directory finds a person by an identifier. It returns an error that wraps
+// [privacy.ErrNotFound] for somebody who is unknown, and [privacy.ErrInvalid] for what
+// is no identifier of its kind.
+type Directory interface {
+	ResolveIdentifier(ctx context.Context, identifier privacy.Identifier) (privacy.DataSubjectID, error)
+}
+
+// Pseudonyms gives each recipient's pseudonyms, or an error that wraps
+// [privacy.ErrNotFound] for a recipient that has none.
+type Pseudonyms interface {
+	Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error)
 }
 
 // ConsentRecorder records one choice of one person; [consent.Service] is one. Each
@@ -101,31 +113,11 @@ type ConsentRecorder interface {
 	Object(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
 }
 
-// Ingester takes lines of NDJSON. The same lines twice must change nothing the second
-// time, because a caller that got no answer sends them again.
+// Ingester takes lines of NDJSON; [intake.Loader] is one. The lines of a delivery are
+// committed together with their log entry or not at all, and the same lines again
+// change nothing, because a caller that got no answer sends them again.
 type Ingester interface {
-	Ingest(ctx context.Context, principal privacy.Principal, delivery Delivery) (IngestSummary, error)
-}
-
-// Delivery is one body of lines.
-type Delivery struct {
-	// Map names the mapping that says what the fields mean.
-	Map string
-	// Lines is the body. It is only valid during the call.
-	Lines []byte
-}
-
-// IngestSummary is what became of a delivery.
-type IngestSummary struct {
-	Lines, Accepted, Unchanged, Rejected int
-	Rejects                              []Reject
-	Receipt                              audit.Receipt
-}
-
-// Reject is one line that was not taken. Reason repeats no value of the line.
-type Reject struct {
-	Line   int
-	Reason string
+	LoadStream(ctx context.Context, in io.Reader, options intake.StreamOptions) (intake.StreamResult, error)
 }
 
 // Checkpointer gives the latest signed checkpoint of the log (a C2SP signed note), or
@@ -134,23 +126,11 @@ type Checkpointer interface {
 	LatestCheckpoint(ctx context.Context) ([]byte, error)
 }
 
-// Reidentifier is the one way back from a pseudonym. It must ask the policies and must
-// log the act, allowed or not, before it returns.
+// Reidentifier is the one way back from a pseudonym; [pseudonym.Reidentifier] is one. It
+// must ask the policies and must log the act, allowed or not, before it returns.
 type Reidentifier interface {
-	Reidentify(ctx context.Context, principal privacy.Principal, request Reidentification) (Reidentified, error)
-}
-
-// Reidentification asks who stands behind a recipient's pseudonym.
-type Reidentification struct {
-	Recipient privacy.RecipientID
-	Pseudonym string
-	Purpose   privacy.Purpose
-}
-
-// Reidentified is the answer, for a DPO's eyes.
-type Reidentified struct {
-	DataSubject privacy.DataSubjectID
-	Receipt     audit.Receipt
+	Reidentify(ctx context.Context, principal privacy.Principal, purpose privacy.Purpose,
+		pseudonyms *pseudonym.Pseudonyms, text pseudonym.Pseudonym) (privacy.DataSubjectID, audit.Receipt, error)
 }
 
 // Health says whether the parts that an answer needs are there. It must return within
