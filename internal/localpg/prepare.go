@@ -190,7 +190,7 @@ func (s *Server) writeAccess() error {
 	}
 	var ident strings.Builder
 	for _, role := range []string{AdminRole, OwnerRole, AppRole} {
-		fmt.Fprintf(&ident, "mahrem %q %s\n", caller, role)
+		fmt.Fprintf(&ident, "mahrem \"%s\" %s\n", strings.ReplaceAll(caller, `"`, `""`), role)
 	}
 	for path, text := range map[string]string{
 		s.layout.hba:   "local all all peer map=mahrem\n",
