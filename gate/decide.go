@@ -1,0 +1,192 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Checks that are the gate's own and not the policies'.
+const (
+	// CheckDamaged: something stored about the person does not open.
+	CheckDamaged = "data.intact"
+	// CheckPolicy: the policies did not come to a decision.
+	CheckPolicy = "policy.decides"
+	// CheckScreened stands in the log of every answer in which a value could have
+	// pointed to a protected inference, whether or not something was taken away: which
+	// of the two it was must not be found out from the log.
+	CheckScreened = "inference.screened"
+	// CheckPerson is all that a recipient is told of why this person's data was denied:
+	// unknown, erased, too young, never asked, refused, withdrawn, objected, restricted.
+	CheckPerson = "person.not_available"
+	// CheckCategory: a requested data category needs more than there is.
+	CheckCategory = "category.not_granted"
+)
+
+// verdict is a decision that has been worked out: what to answer, and what to write.
+type verdict struct {
+	pending Pending
+	event   audit.Event
+	// contributors are ledger keys that this answer tells.
+	contributors []string
+	suppressed   bool
+}
+
+// decision is one run of the gate's own logic, apart from reading and writing.
+type decision struct {
+	sheet     *sheet
+	principal privacy.Principal
+	request   *request
+	state     state
+	opener    opener
+	told      ledger
+	subject   audit.Subject
+	pseudonym string
+	tie       func(key string) uint64
+}
+
+// decide works the answer out. It does not fail: what goes wrong is a denial with a name.
+func (d *decision) decide(ctx context.Context) verdict {
+	facts, current := d.request.facts(d.sheet, d.principal, &d.state)
+	event := audit.Event{
+		Kind: audit.QueryDenied, Outcome: audit.Denied,
+		Principal: d.principal, Subject: d.subject,
+		Purpose: d.request.Purpose, Channel: d.request.Channel,
+		Policy: audit.Digest(d.sheet.digest), Facts: audit.Digest(facts.Digest()),
+	}
+	plan, err := d.sheet.revision.Decide(ctx, facts)
+	if err != nil {
+		return d.deny(event, CheckPolicy, d.explain(CheckPolicy))
+	}
+	if !plan.Allow {
+		v := d.deny(event, "", d.visible(ctx, facts, plan))
+		v.event.Checks = plan.Failed
+		return v
+	}
+	purpose, _ := d.sheet.catalogue.Purpose(d.request.Purpose)
+	l := ladder{
+		sheet: d.sheet, plan: &plan, opener: d.opener, law: facts.Subject.Jurisdiction, at: d.state.at,
+		purpose: purpose, limits: d.sheet.limits(facts.Subject.Jurisdiction, purpose, current.Categories),
+		told: d.told, tie: d.tie,
+	}
+	out, err := l.run(d.request.attributes)
+	if err != nil {
+		return d.deny(event, CheckDamaged, d.explain(CheckDamaged))
+	}
+	event.Kind, event.Outcome = audit.QueryAnswered, audit.Allowed
+	event.Attributes = released(out.attributes)
+	if d.screened() {
+		event.Checks = []string{CheckScreened}
+	}
+	reasons := out.reasons
+	if len(plan.Denied) > 0 {
+		reasons = append(reasons, CheckCategory)
+	}
+	return verdict{
+		pending: Pending{Answer{
+			Decision: Allow, Pseudonym: d.pseudonym, Attributes: out.attributes,
+			Obligations:    d.obligations(&plan, purpose),
+			Reasons:        d.explain(reasons...),
+			PolicyRevision: d.sheet.name,
+		}},
+		event: event, contributors: out.contributors, suppressed: out.suppressed,
+	}
+}
+
+// deny makes a denial.
+func (d *decision) deny(event audit.Event, check string, reasons []policies.Reason) verdict {
+	if check != "" {
+		event.Checks = []string{check}
+	}
+	return verdict{event: event, pending: Pending{Answer{
+		Decision: Deny, Reasons: reasons, PolicyRevision: d.sheet.name,
+	}}}
+}
+
+// visible returns the reasons of a denial as far as the caller may know them. A data
+// protection officer sees the checks themselves. Everybody else is told what is wrong
+// with the question; if nothing is, they are told that this person's data is not
+// available, and never why.
+func (d *decision) visible(ctx context.Context, facts policies.Facts, plan policies.Plan) []policies.Reason {
+	if d.principal.MayKnowWhetherPersonExists() {
+		return d.sheet.revision.Explain(plan)
+	}
+	best, err := d.sheet.revision.Decide(ctx, ideal(facts, d.sheet))
+	if err != nil || best.Allow {
+		return d.explain(CheckPerson)
+	}
+	return d.sheet.revision.Explain(best)
+}
+
+// explain returns the reasons for checks of the gate and of the catalogue.
+func (d *decision) explain(checks ...string) []policies.Reason {
+	if len(checks) == 0 {
+		return nil
+	}
+	reasons := d.sheet.revision.Explain(policies.Plan{Failed: checks})
+	for i := range reasons {
+		for _, own := range ownReasons {
+			if reasons[i].Check == own.Check {
+				reasons[i] = own
+			}
+		}
+	}
+	return reasons
+}
+
+var ownReasons = []policies.Reason{
+	{Check: CheckDamaged, Title: "The stored data does not open", Laws: []string{"GDPR-5-1-f"}},
+	{Check: CheckPolicy, Title: "The policies did not decide", Laws: []string{"GDPR-25-2"}},
+	{Check: CheckPerson, Title: "This person's data is not available for this purpose on this channel", Laws: []string{"GDPR-5-1-a", "GDPR-6-1", "KVKK-5"}},
+	{Check: CheckCategory, Title: "A requested data category is not open here", Laws: []string{"GDPR-5-1-c", "GDPR-9-1", "KVKK-6-2"}},
+}
+
+// obligations returns the plan's, with the time that belongs to use_before.
+func (d *decision) obligations(plan *policies.Plan, purpose *policies.Purpose) []Obligation {
+	if len(plan.Obligations) == 0 {
+		return nil
+	}
+	list := make([]Obligation, len(plan.Obligations))
+	for i, id := range plan.Obligations {
+		list[i].ID = id
+		if id != policies.UseBefore {
+			continue
+		}
+		from, window := d.state.at, purpose.TriggerWindow.Duration
+		if d.request.Trigger != nil {
+			from = d.request.Trigger.OccurredAt
+		}
+		if window <= 0 {
+			window = 24 * time.Hour
+		}
+		list[i].UseBefore = from.Add(window).UTC()
+	}
+	return list
+}
+
+// screened reports whether any requested attribute can point to an inference.
+func (d *decision) screened() bool {
+	return slices.ContainsFunc(d.request.attributes, func(a *attribute) bool { return a.screened })
+}
+
+// released returns the sorted names of what was released.
+func released(attributes map[privacy.AttributeName]Released) []privacy.AttributeName {
+	names := make([]privacy.AttributeName, 0, len(attributes))
+	for name := range attributes {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b privacy.AttributeName) int { return strings.Compare(string(a), string(b)) })
+	return names
+}
+
+// exposureLabel binds a sealed ledger to its recipient.
+func exposureLabel(recipient privacy.RecipientID) string { return "exposure/" + string(recipient) }
+
+// unavailable is the error for "nothing was answered, ask again".
+func unavailable(doing string) error { return fmt.Errorf("%s: %w", doing, privacy.ErrUnavailable) }
