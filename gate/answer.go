@@ -34,10 +34,10 @@ type Answer struct {
 	Attributes map[privacy.AttributeName]Released
 	// Obligations are what the recipient must observe.
 	Obligations []Obligation
-	// Reasons say why less than everything was released, as far as that follows from
-	// the question alone.
+	// Reasons name the legal basis of an allowance, and say why less than everything was
+	// released, as far as that follows from the question alone.
 	Reasons []policies.Reason
-	// PolicyRevision is the digest of the deciding policy revision, in hexadecimal.
+	// PolicyRevision is the digest of the deciding policy revision.
 	PolicyRevision string
 	// Receipt is the evidence of the decision.
 	Receipt audit.Receipt

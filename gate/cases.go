@@ -265,8 +265,8 @@ func (c *caseEntry) play(ctx context.Context, s *sheet, person *casePerson) (Ans
 		sheet: s, principal: principal, request: r, state: p, opener: opened,
 		told: ledger(nil).with(person.Told, dayOf(caseClock)), tie: caseTie,
 	}
-	v := d.decide(ctx)
-	return v.pending.answer, v.event, nil
+	v, err := d.decide(ctx)
+	return v.pending.answer, v.event, err
 }
 
 func caseTie(key string) uint64 {

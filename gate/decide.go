@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,8 +52,9 @@ type decision struct {
 	tie       func(key string) uint64
 }
 
-// decide works the answer out. It does not fail: what goes wrong is a denial with a name.
-func (d *decision) decide(ctx context.Context) verdict {
+// decide works the answer out. What goes wrong is a denial with a name; only when the
+// caller has gone away is it an error.
+func (d *decision) decide(ctx context.Context) (verdict, error) {
 	facts, current := d.request.facts(d.sheet, d.principal, &d.state)
 	event := audit.Event{
 		Kind: audit.QueryDenied, Outcome: audit.Denied,
@@ -61,13 +63,16 @@ func (d *decision) decide(ctx context.Context) verdict {
 		Policy: audit.Digest(d.sheet.digest), Facts: audit.Digest(facts.Digest()),
 	}
 	plan, err := d.sheet.revision.Decide(ctx, facts)
+	if errors.Is(err, privacy.ErrUnavailable) {
+		return verdict{}, fmt.Errorf("deciding: %w", err)
+	}
 	if err != nil {
-		return d.deny(event, CheckPolicy, d.explain(CheckPolicy))
+		return d.deny(event, CheckPolicy, d.explain(CheckPolicy)), nil
 	}
 	if !plan.Allow {
 		v := d.deny(event, "", d.visible(ctx, facts, plan))
 		v.event.Checks = plan.Failed
-		return v
+		return v, nil
 	}
 	purpose, _ := d.sheet.catalogue.Purpose(d.request.Purpose)
 	l := ladder{
@@ -77,7 +82,7 @@ func (d *decision) decide(ctx context.Context) verdict {
 	}
 	out, err := l.run(d.request.attributes)
 	if err != nil {
-		return d.deny(event, CheckDamaged, d.explain(CheckDamaged))
+		return d.deny(event, CheckDamaged, d.explain(CheckDamaged)), nil
 	}
 	event.Kind, event.Outcome = audit.QueryAnswered, audit.Allowed
 	event.Attributes = released(out.attributes)
@@ -92,11 +97,11 @@ func (d *decision) decide(ctx context.Context) verdict {
 		pending: Pending{Answer{
 			Decision: Allow, Pseudonym: d.pseudonym, Attributes: out.attributes,
 			Obligations:    d.obligations(&plan, purpose),
-			Reasons:        d.explain(reasons...),
+			Reasons:        append(d.sheet.revision.Explain(plan), d.explain(reasons...)...),
 			PolicyRevision: d.sheet.name,
 		}},
 		event: event, contributors: out.contributors, suppressed: out.suppressed,
-	}
+	}, nil
 }
 
 // deny makes a denial.
@@ -126,16 +131,15 @@ func (d *decision) visible(ctx context.Context, facts policies.Facts, plan polic
 
 // explain returns the reasons for checks of the gate and of the catalogue.
 func (d *decision) explain(checks ...string) []policies.Reason {
-	if len(checks) == 0 {
-		return nil
-	}
-	reasons := d.sheet.revision.Explain(policies.Plan{Failed: checks})
-	for i := range reasons {
+	var reasons []policies.Reason
+	for _, check := range checks {
+		reason := d.sheet.revision.Reason(check)
 		for _, own := range ownReasons {
-			if reasons[i].Check == own.Check {
-				reasons[i] = own
+			if own.Check == check {
+				reason = own
 			}
 		}
+		reasons = append(reasons, reason)
 	}
 	return reasons
 }

@@ -153,7 +153,10 @@ func (g *Gate) ask(ctx context.Context, s *sheet, principal privacy.Principal, r
 		}
 		d.tie = func(key string) uint64 { return g.vault.TieBreak(id, key) }
 	}
-	v := d.decide(ctx)
+	v, err := d.decide(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
 	receipt, err := g.commit(ctx, &d, person, &snapshot, &v)
 	if err != nil {
 		return Answer{}, err

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/hex"
 	"slices"
 	"sync/atomic"
 
@@ -80,7 +79,7 @@ func newSheet(revision *policies.Revision) *sheet {
 		values:     map[valueKey][]point{},
 		profile:    categoryProfile,
 	}
-	s.name = hex.EncodeToString(s.digest[:])
+	s.name = revision.String()
 	for i, inference := range s.inferences {
 		for _, signal := range inference.Attributes {
 			key := valueKey{signal.Attribute, signal.Value}

@@ -1,0 +1,94 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// bundled activates the bundle. On a machine with other things to do an evaluation may
+// run into its time limit, which says nothing about the rules: then once more.
+var bundled = sync.OnceValues(func() (engine *policies.Engine, err error) {
+	for range 10 {
+		engine, err = policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+		if !errors.Is(err, policies.ErrPolicy) {
+			break
+		}
+	}
+	return engine, err
+})
+
+func mustRevision(t testing.TB) *policies.Revision {
+	t.Helper()
+	engine, err := bundled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Revision()
+}
+
+// TestCases plays the scenarios of the bundled policies.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	results, err := RunCases(t.Context(), policies.Bundle(), mustRevision(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	perScenario := map[string]int{}
+	for _, r := range results {
+		perScenario[r.Scenario]++
+		if !r.Passed() {
+			t.Errorf("%s: %s:\n\t%s", r.File, r.Name, strings.Join(r.Failures, "\n\t"))
+		}
+	}
+	for _, scenario := range []string{"S1", "S2", "S5", "S8", "S10", "S14", "S17"} {
+		if perScenario[scenario] < 3 {
+			t.Errorf("%s has %d cases", scenario, perScenario[scenario])
+		}
+	}
+}
+
+// TestCasesFail shows that a case can fail, and that a malformed file is refused.
+func TestCasesFail(t *testing.T) {
+	t.Parallel()
+	play := func(text string) ([]CaseResult, error) {
+		return RunCases(t.Context(), fstest.MapFS{"a.yaml": {Data: []byte(text)}}, mustRevision(t))
+	}
+	const head = "scenario: S17\nsituation: x\npeople: {p: {jurisdiction: TR, attributes: {first_name: Ece}}}\n"
+	const ask = "ask: {recipient: web_shop, purpose: greeting, channel: web, attributes: [first_name]}"
+	for expect, want := range map[string]int{
+		"{decision: allow, attributes: {first_name: {level: exact, value: Ece}}, reasons: [basis.contract]}":          0,
+		"{decision: deny, attributes: {first_name: {level: exact, value: Ece}}, reasons: [basis.contract]}":           1,
+		"{decision: allow, reasons: [basis.contract]}":                                                                1,
+		"{decision: allow, attributes: {first_name: {level: exact, value: Ada}}, reasons: [basis.contract]}":          1,
+		"{decision: allow, attributes: {first_name: {level: generalized, value: Ece}}, reasons: [basis.contract]}":    1,
+		"{decision: deny, obligations: [x], attributes: {last_name: {level: exact, value: Ece}}, checks: [a]}":        6,
+		"{decision: allow, attributes: {first_name: {level: exact, value: Ece}}, reasons: [basis.contract, other.x]}": 1,
+	} {
+		results, err := play(head + "cases: [{name: n, person: p, " + ask + ", expect: " + expect + "}]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(results[0].Failures) != want {
+			t.Errorf("%s: %d failures, want %d: %v", expect, len(results[0].Failures), want, results[0].Failures)
+		}
+	}
+	for name, text := range map[string]string{
+		"unknown key":       head + "cases: [{name: n, person: p, surprise: 1, " + ask + ", expect: {decision: allow}}]",
+		"unknown person":    head + "cases: [{name: n, person: q, " + ask + ", expect: {decision: allow}}]",
+		"unknown purpose":   head + "cases: [{name: n, person: p, ask: {purpose: x, channel: web, attributes: [first_name]}, expect: {decision: allow}}]",
+		"no situation":      "scenario: S1\ncases: [{name: n}]",
+		"later same_as":     head + "cases: [{name: n, person: p, " + ask + ", expect: {decision: allow, same_as: m}}]",
+		"unknown attribute": "scenario: S1\nsituation: x\npeople: {p: {attributes: {shoe_size: 38}}}\ncases: [{name: n, person: p, " + ask + ", expect: {}}]",
+	} {
+		if _, err := play(text); !errors.Is(err, privacy.ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+}
