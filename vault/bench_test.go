@@ -39,6 +39,27 @@ func BenchmarkOpenChunk(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenChunkViews looks at one value of each event, as the gate does.
+func BenchmarkOpenChunkViews(b *testing.B) {
+	key, _ := newTestPerson(b, newTestVault(b))
+	sealed, err := key.SealChunk("purchases", 0, 1, sampleEvents(MaxChunkEvents))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var views []EventView
+	b.ReportAllocs()
+	for b.Loop() {
+		if views, err = key.OpenChunkViews(views[:0], "purchases", 0, 1, sealed); err != nil {
+			b.Fatal(err)
+		}
+		for _, view := range views {
+			if view.Value("product_group").IsEmpty() {
+				b.Fatal("no product group")
+			}
+		}
+	}
+}
+
 func BenchmarkOpenPersonKey(b *testing.B) {
 	v := newTestVault(b)
 	key, wrapped := newTestPerson(b, v)

@@ -174,8 +174,10 @@ func TestDecodingIsStrict(t *testing.T) {
 		"no values":            "01010001610101000000",
 		"fewer values":         "0101020161010100010000",
 		"more values":          "010101016101010002000000",
-		"long number":          "018100018100",
-		"count of long number": "01800001",
+		"long zero":            "01800000",
+		"long count of values": "01008000",
+		"long day":             "0101010161010182000178",
+		"long length of value": "01010101610101000181" + "0078",
 		"huge count":           "01ffffffffffffffffff01",
 		"not UTF-8":            "010101016101010001" + "01ff",
 		"late day":             "01010101610101ffffffff0f0100",
@@ -235,6 +237,20 @@ func FuzzDecodeEvents(f *testing.F) {
 				t.Fatalf("%v", err)
 			}
 			return
+		}
+		views, err := decodeViews(nil, encoded)
+		if err != nil || len(views) != len(events) {
+			t.Fatalf("%d views of %d events, %v", len(views), len(events), err)
+		}
+		for i, event := range events {
+			if views[i].Type != event.Type || !views[i].At.Equal(event.At) || views[i].Value("no such attribute") != (privacy.Plain{}) {
+				t.Fatal("a view differs from its event")
+			}
+			for name, value := range event.Fields {
+				if views[i].Value(name) != value {
+					t.Fatalf("the view of attribute %q differs", name)
+				}
+			}
 		}
 		again, err := EncodeEvents(events)
 		if err != nil || !bytes.Equal(again, encoded) {

@@ -65,23 +65,14 @@ func appendEvent(out []byte, event Event, names []privacy.AttributeName) ([]byte
 // DecodeEvents reads what [EncodeEvents] wrote and nothing else, as strictly as
 // [DecodeRecord].
 func DecodeEvents(plaintext []byte) ([]Event, error) {
-	if len(plaintext) > MaxPlaintext {
-		return nil, fmt.Errorf("decoding chunk of %d bytes: %w", len(plaintext), privacy.ErrDamaged)
-	}
-	r := &reader{text: string(plaintext)}
-	if version := r.byte(); version != codecVersion {
-		return nil, fmt.Errorf("decoding chunk of format %d: %w", version, privacy.ErrDamaged)
-	}
-	events := make([]Event, 0, MaxChunkEvents)
-	for !r.broken && (r.text != "" || len(events) == 0) {
-		if len(events) == MaxChunkEvents {
-			r.fail()
-			break
-		}
-		events = append(events, r.event())
-	}
-	if err := r.end("chunk"); err != nil {
+	var room [MaxChunkEvents]EventView
+	views, err := decodeViews(room[:0], plaintext)
+	if err != nil {
 		return nil, err
+	}
+	events := make([]Event, len(views))
+	for i, view := range views {
+		events[i] = view.event()
 	}
 	return events, nil
 }
@@ -92,26 +83,13 @@ var (
 	lastMilli  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() - 1
 )
 
-func (r *reader) event() Event {
-	event := Event{Type: r.string(MaxName)}
-	milli := unzigzag(r.uvarint())
-	fields := r.count(MaxFields)
-	if r.broken || event.Type == "" || milli < firstMilli || milli > lastMilli {
-		r.fail()
-		return Event{}
-	}
-	event.At = time.UnixMilli(milli).UTC()
-	event.Fields = make(map[privacy.AttributeName]privacy.Plain, fields)
-	var last string
-	for range fields {
-		name := r.string(MaxName)
-		value := r.string(MaxPlaintext)
-		if r.broken || name <= last {
-			r.fail()
-			return Event{}
-		}
-		last = name
-		event.Fields[privacy.AttributeName(name)] = privacy.NewPlain(value)
+// event takes a view apart.
+func (e EventView) event() Event {
+	event := Event{Type: e.Type, At: e.At, Fields: make(map[privacy.AttributeName]privacy.Plain, 4)}
+	r := reader{text: e.fields}
+	for r.text != "" {
+		name := r.raw()
+		event.Fields[privacy.AttributeName(name)] = privacy.NewPlain(r.raw())
 	}
 	return event
 }

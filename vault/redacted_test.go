@@ -24,7 +24,16 @@ func TestNothingPrints(t *testing.T) {
 	id := key.DataSubject()
 	value := privacy.NewPlain(canary)
 	field := Field{Values: []privacy.Plain{value}, Source: Declared, Quality: Verified}
+	sealed, err := key.SealChunk("purchases", 0, 1, []Event{{Type: "x", Fields: map[privacy.AttributeName]privacy.Plain{"a": value}, At: firstDay}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	views, err := key.OpenChunkViews(nil, "purchases", 0, 1, sealed)
+	if err != nil || views[0].Value("a") != value {
+		t.Fatalf("opening views: %v", err)
+	}
 	things := map[string]any{
+		"EventView": views[0], "*EventView": &views[0], "[]EventView": views,
 		"Plain": value, "*Plain": &value, "[]Plain": []privacy.Plain{value}, "map of Plain": map[privacy.AttributeName]privacy.Plain{"a": value},
 		"Field": field, "Record": Record{"a": field}, "Event": Event{Type: "x", Fields: map[privacy.AttributeName]privacy.Plain{"a": value}},
 		"Identifier": privacy.Identifier{Kind: privacy.Email, Value: value},

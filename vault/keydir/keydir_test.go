@@ -235,7 +235,8 @@ func TestOpenNamesTheDamagedFileAndPrintsNoKey(t *testing.T) {
 				t.Errorf("%s %s: the error %q does not name the file", name, damage, err)
 			}
 			for _, secret := range hidden {
-				if strings.Contains(err.Error(), secret[:8]) && len(secret) > 8 && !strings.HasPrefix(secret, "EgI") {
+				// The key bytes stand at the end of the value in every key format of Tink's.
+				if strings.Contains(err.Error(), secret[len(secret)-16:]) {
 					t.Errorf("%s %s: the error repeats key material", name, damage)
 				}
 			}
