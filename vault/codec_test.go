@@ -195,7 +195,11 @@ func TestDecodingIsStrict(t *testing.T) {
 	one, _ := EncodeEvents(sampleEvents(1))
 	for name, encoded := range map[string][]byte{
 		"nothing": {}, "no event": {1}, "version 2": append([]byte{2}, one[1:]...),
-		"65 events": append(chunk, one[1:]...), "cut": one[:len(one)-1],
+		"name twice":         unhex(t, "010176"+"00"+"02"+"016100"+"016100"),
+		"names out of order": unhex(t, "010176"+"00"+"02"+"016200"+"016100"),
+		"no type":            unhex(t, "0100"+"00"+"00"),
+		"too late":           unhex(t, "010176"+"feffffffffffffffff01"+"00"),
+		"65 events":          append(chunk, one[1:]...), "cut": one[:len(one)-1],
 	} {
 		if _, err := DecodeEvents(encoded); !errors.Is(err, privacy.ErrDamaged) {
 			t.Errorf("%s: %v, want ErrDamaged", name, err)
