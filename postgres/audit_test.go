@@ -321,3 +321,6 @@ func TestClosedAuditLogRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// nameless tags every actor alike, for benchmarks of everything else.
+func nameless(privacy.Principal) [16]byte { return [16]byte{1} }
