@@ -92,8 +92,10 @@ type AuditLog struct {
 	stop    chan struct{}
 	session atomic.Uint64 // of the flusher; zero: none
 	closed  atomic.Bool
-	users   sync.WaitGroup // callers inside Append
-	work    sync.WaitGroup // goroutines
+	// collisions counts the times when another process had written meanwhile.
+	collisions atomic.Uint64
+	users      sync.WaitGroup // callers inside Append
+	work       sync.WaitGroup // goroutines
 
 	// turn holds one token. Whoever has it owns head, and is the only one of this
 	// process that waits for the log's lock in the database.

@@ -168,6 +168,7 @@ func (a *appender) commit() (first uint64, err error) {
 			return first, nil
 		}
 		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && (pgErr.Code == "40001" || pgErr.Code == "23505") && attempt < 8 {
+			l.collisions.Add(1)
 			a.crowded = 64 // somebody else writes too
 			continue
 		}

@@ -22,6 +22,7 @@ func benchmarkCallers(b *testing.B, callers int, call func() error) {
 	left.Store(int64(b.N))
 	times := make([][]time.Duration, callers)
 	b.ReportAllocs()
+	ownBefore, databaseBefore := cpuTimes()
 	b.ResetTimer()
 	var running sync.WaitGroup
 	for i := range callers {
@@ -38,9 +39,12 @@ func benchmarkCallers(b *testing.B, callers int, call func() error) {
 	}
 	running.Wait()
 	b.StopTimer()
+	own, database := cpuTimes()
 	all := slices.Concat(times...)
 	slices.Sort(all)
 	b.ReportMetric(float64(len(all))/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64((own-ownBefore).Nanoseconds())/1000/float64(len(all)), "cpu-µs/entry")
+	b.ReportMetric(float64((database-databaseBefore).Nanoseconds())/1000/float64(len(all)), "db-cpu-µs/entry")
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 }
 

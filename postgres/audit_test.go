@@ -181,6 +181,10 @@ func TestAuditLogIsGapFreeUnderConcurrency(t *testing.T) {
 			}
 			callers.Wait()
 			checkLog(t, db, receipts)
+			// Alone, a process never has to guess twice; among others it must have.
+			if n := logs[0].collisions.Load(); (n > 0) != (test.logs > 1) {
+				t.Errorf("%d collisions with %d processes", n, test.logs)
+			}
 			var rows int
 			if err := db.pool.QueryRow(t.Context(), `select count(*) from changed`).Scan(&rows); err != nil || rows != changes {
 				t.Errorf("%d changes are stored, want %d (%v)", rows, changes, err)

@@ -2,11 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -39,16 +40,8 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	if err != nil {
 		return audit.Receipt{}, fmt.Errorf("beginning change: %w", err)
 	}
-	conn, err := l.db.pool.Acquire(ctx)
-	if err != nil {
-		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
-	}
-	defer conn.Release() // destroys a connection that is still in a transaction
-	if err := prepareAuditWrites(ctx, conn.Conn()); err != nil {
-		return audit.Receipt{}, fmt.Errorf("beginning change: %w", translate(err))
-	}
 	w := logWrite{}
-	if err := l.changeAndAppend(ctx, conn, p, &w, change); err != nil {
+	if err := l.changeAndAppend(ctx, p, &w, change); err != nil {
 		return audit.Receipt{}, err
 	}
 	if err := l.confirm(ctx, session, &w); err != nil {
@@ -57,7 +50,15 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	return audit.Committed(p.id, p.hash, p.index), nil
 }
 
-func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *pendingEntry, w *logWrite, change func(ctx context.Context, tx pgx.Tx) error) error {
+func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logWrite, change func(ctx context.Context, tx pgx.Tx) error) error {
+	conn, err := l.db.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning change: %w", translate(err))
+	}
+	defer conn.Release() // destroys a connection that is still in a transaction
+	if err := prepareAuditWrites(ctx, conn.Conn()); err != nil {
+		return fmt.Errorf("beginning change: %w", translate(err))
+	}
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return fmt.Errorf("beginning change: %w", translate(err))
@@ -84,12 +85,7 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *p
 	// From here the caller's context does not count: see Append.
 	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
-	if _, err := l.head.lock(own, conn.Conn()); err != nil {
-		l.head.stale = true
-		return fmt.Errorf("committing change: %w", translate(err))
-	}
-	w.build(&l.head.edge, []*pendingEntry{p})
-	if err := w.commitLocked(own, conn.Conn(), false); err != nil {
+	if err := l.appendAndCommit(own, conn.Conn(), p, w); err != nil {
 		l.head.stale = true
 		return fmt.Errorf("committing change: %w", translate(err))
 	}
@@ -98,4 +94,28 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, conn *pgxpool.Conn, p *p
 	l.head.moveTo(w)
 	l.growAfter(w.first, w.edge.Size())
 	return nil
+}
+
+// appendAndCommit ends the transaction that is open on conn with the entry. It first
+// guesses that the log ends where this process left it, which takes one round trip; if
+// not, the guess is undone to its savepoint, and the lock is taken before looking.
+func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendingEntry, w *logWrite) error {
+	entries := []*pendingEntry{p}
+	if !l.head.stale {
+		w.build(&l.head.edge, entries)
+		err := w.commitGuessed(ctx, conn, &l.head)
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || pgErr.Code != "40001" || conn.PgConn().TxStatus() != 'E' {
+			return err
+		}
+		l.collisions.Add(1)
+		if _, err := conn.Exec(ctx, "rollback to savepoint audit_guess"); err != nil {
+			return err
+		}
+	}
+	if _, err := l.head.lock(ctx, conn); err != nil {
+		return err
+	}
+	w.build(&l.head.edge, entries)
+	return w.commitLocked(ctx, conn, false)
 }

@@ -17,6 +17,10 @@ const sqlAuditBegin = `begin isolation level read committed`
 
 const sqlAuditClaim = `select audit.claim($1, $2)`
 
+// sqlAuditClaimAsync claims for a commit that does not wait for the disk.
+const sqlAuditClaimAsync = `
+select set_config('synchronous_commit', 'off', true), audit.claim($1, $2)`
+
 const sqlAuditInsertEntries = `
 insert into audit.entry (seq, leaf, leaf_hash)
 select $1::bigint + e.number - 1, e.leaf, e.leaf_hash
@@ -37,6 +41,7 @@ insert into audit.batch (size, root) values ($1, $2)`
 // auditWrites are the statements that an append needs prepared, under their names.
 var auditWrites = [...]struct{ name, sql string }{
 	{"audit_claim", sqlAuditClaim},
+	{"audit_claim_async", sqlAuditClaimAsync},
 	{"audit_entries", sqlAuditInsertEntries},
 	{"audit_tile0", sqlAuditInsertTile0},
 	{"audit_tile_hi", sqlAuditInsertTileHi},
@@ -102,6 +107,18 @@ func (w *logWrite) commitClaimed(ctx context.Context, conn *pgx.Conn, head *logH
 	pipeline := conn.PgConn().StartPipeline(ctx)
 	send(pipeline, "audit_claim", int8Of(head.edge.Size()), head.root[:])
 	w.send(pipeline)
+	return finish(pipeline)
+}
+
+// commitGuessed writes inside an open transaction and ends it, in one round trip, if the
+// log ends at head. If not, it fails with SQLSTATE 40001 and the transaction can be
+// taken back to the savepoint audit_guess.
+func (w *logWrite) commitGuessed(ctx context.Context, conn *pgx.Conn, head *logHead) error {
+	pipeline := conn.PgConn().StartPipeline(ctx)
+	pipeline.SendQueryParams("savepoint audit_guess", nil, nil, nil, nil)
+	send(pipeline, "audit_claim_async", int8Of(head.edge.Size()), head.root[:])
+	w.send(pipeline)
+	pipeline.SendQueryParams("commit", nil, nil, nil, nil)
 	return finish(pipeline)
 }
 
