@@ -57,7 +57,7 @@ func (r *csvReader) next() (record []string, number int64, reason Reason, err er
 		switch {
 		case atEnd && r.lines.err != nil:
 			return nil, number, "", r.lines.err
-		case atEnd && len(row) == 0:
+		case atEnd && len(bytes.TrimSuffix(row, carriageReturn)) == 0:
 			return nil, number, "", io.EOF
 		case end < 0 && r.lines.full():
 			return nil, number, r.tooLarge(row), r.lines.skipLine()
