@@ -41,8 +41,11 @@ func TestErase(t *testing.T) {
 	eraser := newEraser(t, store, dsar.Config{Forget: func(id privacy.DataSubjectID) { forgotten = append(forgotten, id) }})
 
 	for _, principal := range []privacy.Principal{
-		{ID: "s", Role: privacy.RoleService, Recipient: "shop"}, {ID: "a", Role: privacy.RoleAuditor},
-		{ID: "i", Role: privacy.RoleIngest}, {Role: privacy.RoleDPO}, {},
+		{ID: "s", Role: privacy.RoleService, Recipient: "shop"},
+		{ID: "a", Role: privacy.RoleAuditor},
+		{ID: "i", Role: privacy.RoleIngest},
+		{Role: privacy.RoleDPO},
+		{},
 	} {
 		if _, err := eraser.Erase(t.Context(), principal, gone.id); !errors.Is(err, privacy.ErrForbidden) {
 			t.Errorf("role %q erases: %v, want ErrForbidden", principal.Role, err)

@@ -106,11 +106,15 @@ func TestNormalizeRefuses(t *testing.T) {
 	}
 }
 
-// TestNormalFormsAreStable puts every character of the basic plane into an address and a
-// customer number: what comes out must come out again.
+// TestNormalFormsAreStable puts every letter, mark and compatibility form of the basic
+// plane outside of the large Asian blocks into an address and a customer number: what
+// comes out must come out again.
 func TestNormalFormsAreStable(t *testing.T) {
 	t.Parallel()
 	for r := rune(1); r <= 0xffff; r++ {
+		if r == 0x3400 {
+			r = 0xf900
+		}
 		for kind, raw := range map[privacy.IdentifierKind]string{
 			privacy.Email: "i" + string(r) + "̇" + string(r) + "@x.cz", privacy.CustomerNumber: string(r) + "̇" + string(r),
 		} {

@@ -75,14 +75,22 @@ func sealedThings(t *testing.T, v *Vault) []sealedThing {
 	}
 	return []sealedThing{
 		{"person key", wrapped, func(s []byte) error { _, err := v.OpenPersonKey(key.DataSubject(), s); return err }},
-		{"record", must(key.SealRecord("contact", 1, Record{"a": {Values: plain("b"), Source: Declared, Quality: Verified}})),
-			func(s []byte) error { _, err := key.OpenRecord("contact", 1, s); return err }},
-		{"chunk", must(key.SealChunk("contact", 0, 1, sampleEvents(1))),
-			func(s []byte) error { _, err := key.OpenChunk("contact", 0, 1, s); return err }},
-		{"bytes", must(key.SealBytes("contact", 0, []byte("x"))),
-			func(s []byte) error { _, err := key.OpenBytes("contact", 0, s); return err }},
-		{"empty bytes", must(key.SealBytes("contact", 1, nil)),
-			func(s []byte) error { _, err := key.OpenBytes("contact", 1, s); return err }},
+		{
+			"record", must(key.SealRecord("contact", 1, Record{"a": {Values: plain("b"), Source: Declared, Quality: Verified}})),
+			func(s []byte) error { _, err := key.OpenRecord("contact", 1, s); return err },
+		},
+		{
+			"chunk", must(key.SealChunk("contact", 0, 1, sampleEvents(1))),
+			func(s []byte) error { _, err := key.OpenChunk("contact", 0, 1, s); return err },
+		},
+		{
+			"bytes", must(key.SealBytes("contact", 0, []byte("x"))),
+			func(s []byte) error { _, err := key.OpenBytes("contact", 0, s); return err },
+		},
+		{
+			"empty bytes", must(key.SealBytes("contact", 1, nil)),
+			func(s []byte) error { _, err := key.OpenBytes("contact", 1, s); return err },
+		},
 		{"KEK check", must(v.SealCheck()), v.OpenCheck},
 	}
 }

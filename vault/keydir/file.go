@@ -86,16 +86,12 @@ func (f file) generate() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generating %s: %w", f.name, err)
 	}
+	material := insecurecleartextkeyset.KeysetMaterial(handle)
 	if f.numbered {
-		material := insecurecleartextkeyset.KeysetMaterial(handle)
 		material.Key[0].KeyId, material.PrimaryKeyId = 1, 1
-		handle, err = insecurecleartextkeyset.Read(&keyset.MemReaderWriter{Keyset: material})
-		if err != nil {
-			return nil, fmt.Errorf("numbering key of %s: %w", f.name, err)
-		}
 	}
 	var out bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&out)); err != nil {
+	if err := keyset.NewJSONWriter(&out).Write(material); err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", f.name, err)
 	}
 	return out.Bytes(), nil

@@ -140,9 +140,9 @@ func TestCreateAtOnceHasOneWinner(t *testing.T) {
 
 func TestOpenRefusesWidePermissions(t *testing.T) {
 	t.Parallel()
-	for _, name := range append(keyFiles(t, mustCreate(t)), ".", "blind-index", "pseudonym") {
+	dir := mustCreate(t)
+	for _, name := range append(keyFiles(t, dir), ".", "blind-index", "pseudonym") {
 		for _, wide := range []fs.FileMode{0o040, 0o004, 0o020, 0o001} {
-			dir := mustCreate(t)
 			path := filepath.Join(dir, name)
 			info, err := os.Stat(path)
 			if err != nil {
@@ -157,6 +157,9 @@ func TestOpenRefusesWidePermissions(t *testing.T) {
 			}
 			if command := fmt.Sprintf("chmod %o %s", info.Mode().Perm(), path); !strings.Contains(err.Error(), command) {
 				t.Errorf("the error %q does not name the command %q", err, command)
+			}
+			if err := os.Chmod(path, info.Mode().Perm()); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
@@ -184,6 +187,15 @@ func secrets(t *testing.T, dir string) []string {
 	return found
 }
 
+// restore undoes whatever was done to a key file.
+func restore(t *testing.T, path string, content []byte) {
+	t.Helper()
+	_, _ = os.Remove(path), os.Remove(path+".real")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenNamesTheDamagedFileAndPrintsNoKey(t *testing.T) {
 	t.Parallel()
 	damages := map[string]func(path string, content []byte) error{
@@ -205,18 +217,19 @@ func TestOpenNamesTheDamagedFileAndPrintsNoKey(t *testing.T) {
 			return os.Symlink(path+".real", path)
 		},
 	}
-	for _, name := range append(keyFiles(t, mustCreate(t)), filepath.Join("pseudonym", "shop.json")) {
+	dir := mustCreate(t)
+	if _, err := mustOpen(t, dir).EnsureRecipient("shop"); err != nil {
+		t.Fatal(err)
+	}
+	hidden := secrets(t, dir)
+	for _, name := range keyFiles(t, dir) {
+		path := filepath.Join(dir, name)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for damage, do := range damages {
-			dir := mustCreate(t)
-			if _, err := mustOpen(t, dir).EnsureRecipient("shop"); err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, name)
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hidden := secrets(t, dir)
+			restore(t, path, content)
 			if err := do(path, content); err != nil {
 				t.Fatal(err)
 			}
@@ -241,18 +254,23 @@ func TestOpenNamesTheDamagedFileAndPrintsNoKey(t *testing.T) {
 				}
 			}
 		}
+		restore(t, path, content)
 	}
 }
 
 func TestOpenRefusesMisplacedFiles(t *testing.T) {
 	t.Parallel()
-	files := keyFiles(t, mustCreate(t))
-	for _, from := range files {
-		for _, to := range files {
+	dir := mustCreate(t)
+	files := keyFiles(t, dir)
+	for _, to := range files {
+		own, err := os.ReadFile(filepath.Join(dir, to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range files {
 			if from == to || (filepath.Dir(from) == "blind-index" && filepath.Dir(to) == "blind-index") {
 				continue // keysets of one kind cannot be told apart by looking at them
 			}
-			dir := mustCreate(t)
 			content, err := os.ReadFile(filepath.Join(dir, from))
 			if err != nil {
 				t.Fatal(err)
@@ -265,6 +283,7 @@ func TestOpenRefusesMisplacedFiles(t *testing.T) {
 				t.Errorf("opening with %s in the place of %s: %v, want ErrDamaged naming it", from, to, err)
 			}
 		}
+		restore(t, filepath.Join(dir, to), own)
 	}
 }
 
