@@ -205,7 +205,7 @@ func TestFiles(t *testing.T) {
 		}
 		if dir := filepath.ToSlash(filepath.Dir(name)); bytes.Contains(text, []byte("localpg.StartThrowaway(")) &&
 			dir != "internal/pgtest" && dir != "internal/arch" {
-			t.Errorf("%s starts a database without fsync; only internal/pgtest may", name)
+			t.Errorf("%s starts a database without fsync; only internal/pgtest may: use pgtest.New, or localpg.Start without a Dir", name)
 		}
 		return nil
 	})

@@ -36,7 +36,8 @@ internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
 internal/assembly: domain vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
-internal/cli:      domain vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
+internal/bench:    domain; github.com/jackc/pgx/v5
+internal/cli:      domain vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 
@@ -52,6 +53,7 @@ test server:            vault/keydir; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
 test internal/assembly: internal/pgtest; github.com/jackc/pgx/v5
 test internal/demo:     internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
+test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
 test cmd/mahrem:        internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
