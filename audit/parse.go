@@ -16,8 +16,12 @@ import (
 // of them would be a place where two readers could see two different things.
 //
 // The entry keeps leaf; the caller must not change it.
-func ParseEntry(leaf []byte) (Entry, error) {
-	p := parser{rest: leaf}
+func ParseEntry(leaf []byte) (Entry, error) { return parseEntry(leaf, nil) }
+
+// parseEntry takes the words of the entry from known, if it has them, and adds them
+// otherwise, so that reading a long log does not make each word anew for every entry.
+func parseEntry(leaf []byte, known map[string]string) (Entry, error) {
+	p := parser{rest: leaf, known: known}
 	entry := p.entry()
 	if p.bad == "" && len(p.rest) != 0 {
 		p.bad = "end"
@@ -32,11 +36,29 @@ func ParseEntry(leaf []byte) (Entry, error) {
 	return entry, nil
 }
 
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // parser takes the fields off the front of a leaf in their fixed order. The first
 // thing that does not fit is named in bad, and everything after it yields zero values.
 type parser struct {
-	rest []byte
-	bad  string
+	rest  []byte
+	bad   string
+	known map[string]string // may be nil
+}
+
+// maxKnown bounds the words that are remembered. A catalogue has fewer.
+const maxKnown = 4096
+
+// string makes a string of the text.
+func (p *parser) string(text []byte) string {
+	if s, ok := p.known[string(text)]; ok {
+		return s
+	}
+	s := string(text)
+	if p.known != nil && len(p.known) < maxKnown {
+		p.known[s] = s
+	}
+	return s
 }
 
 func (p *parser) entry() (e Entry) {
@@ -123,7 +145,7 @@ func (p *parser) bytes(what string, dst []byte) {
 	}
 	// Not only what decodes but what encodes to the same text: base64 has spare bits,
 	// and Go skips line ends in it.
-	if _, err := base64.RawURLEncoding.Strict().Decode(dst, text); err != nil || bytes.ContainsAny(text, "\r\n") {
+	if _, err := strictBase64.Decode(dst, text); err != nil || bytes.ContainsAny(text, "\r\n") {
 		p.fail(what)
 	}
 }
@@ -140,9 +162,9 @@ func (p *parser) time() time.Time {
 	for n < len(p.rest) && (p.rest[n] == '-' || '0' <= p.rest[n] && p.rest[n] <= '9') {
 		n++
 	}
-	digits := string(p.rest[:n])
-	ms, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || strconv.FormatInt(ms, 10) != digits {
+	var again [20]byte
+	ms, err := strconv.ParseInt(string(p.rest[:n]), 10, 64)
+	if err != nil || string(strconv.AppendInt(again[:0], ms, 10)) != string(p.rest[:n]) {
 		p.fail("time")
 		return time.Time{}
 	}
@@ -155,7 +177,7 @@ func word[T ~string](p *parser, open, what string) T {
 	if !p.skip(open) {
 		return ""
 	}
-	w := T(p.text(what))
+	w := T(p.string(p.text(what)))
 	p.require(what, isWord(w))
 	return w
 }
@@ -167,7 +189,7 @@ func list[T ~string](p *parser, open, what string, limit int) []T {
 	}
 	var words []T
 	for {
-		words = append(words, T(p.text(what)))
+		words = append(words, T(p.string(p.text(what))))
 		if p.bad != "" || len(words) > limit {
 			p.fail(what)
 			return nil

@@ -56,6 +56,7 @@ type verification struct {
 	size   uint64
 	edge   Edge
 	report Report
+	words  map[string]string // seen in entries so far
 
 	entries     stream[StoredEntry]
 	roots       stream[StoredRoot]
@@ -78,7 +79,7 @@ type verification struct {
 }
 
 func newVerification(ctx context.Context, source Source, config VerifyConfig, size uint64) *verification {
-	v := &verification{config: config, size: size}
+	v := &verification{config: config, size: size, words: map[string]string{}}
 	v.entries = stream[StoredEntry]{
 		load: func(from uint64) ([]StoredEntry, error) {
 			if config.Progress != nil {
@@ -169,7 +170,7 @@ func (v *verification) check(e *StoredEntry) tlog.Hash {
 		v.wrong = append(v.wrong, e.Index)
 		return hash
 	}
-	if _, err := ParseEntry(e.Leaf); err != nil {
+	if _, err := parseEntry(e.Leaf, v.words); err != nil {
 		v.found(e.Index, EntryMalformed, "")
 	}
 	return hash

@@ -27,6 +27,7 @@ func auditConfig() AuditConfig {
 		PublicKey: auditKey.Public().(ed25519.PublicKey),
 		Sign:      func(m []byte) ([]byte, error) { return ed25519.Sign(auditKey, m), nil },
 		SignEvery: -1,
+		Deadline:  30 * time.Second, // a machine that runs tests may be slow
 		Actor: func(p privacy.Principal) [16]byte {
 			sum := sha256.Sum256([]byte("test key" + p.ID))
 			return [16]byte(sum[:])
