@@ -101,7 +101,11 @@ func (c *Catalogue) document() map[string]any {
 		for j := range c.jurisdictions {
 			explicit[string(j)] = k.Special || slices.Contains(k.ExplicitIn, j)
 		}
-		return map[string]any{"special": k.Special, "explicit": explicit, "case": k.Case, "obligations": set(k.Obligations)}
+		cases := set([]Case{HandledCase})
+		if !k.Case {
+			cases[string(NoCase)] = true
+		}
+		return map[string]any{"special": k.Special, "explicit": explicit, "cases": cases, "obligations": set(k.Obligations)}
 	})
 	doc["attributes"] = object(c.attributes, func(a *Attribute) any {
 		return map[string]any{

@@ -18,6 +18,9 @@ type Config struct {
 	// MemoLimit bounds how many plans a revision remembers per generation; 0 means
 	// 32,768, a negative number none.
 	MemoLimit int
+	// EvaluationLimit bounds one decision; 0 means 50 ms. A decision that takes longer is
+	// an error, which denies.
+	EvaluationLimit time.Duration
 	// Activated is told about every revision that becomes active. It must not block. May
 	// be nil.
 	Activated func(*Revision)
@@ -37,6 +40,9 @@ type Engine struct {
 func New(config Config) *Engine {
 	if config.MemoLimit == 0 {
 		config.MemoLimit = defaultMemoLimit
+	}
+	if config.EvaluationLimit == 0 {
+		config.EvaluationLimit = evaluationLimit
 	}
 	return &Engine{config: config}
 }
@@ -124,7 +130,10 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 	if err := checkReads(compiler, verdictQuery, map[string]bool{"input.purpose": true, "input.attribute": true}); err != nil {
 		return nil, err
 	}
-	revision := &Revision{digest: content.digest(), catalogue: catalogue, compiler: compiler, reasons: reasons}
+	revision := &Revision{
+		digest: content.digest(), catalogue: catalogue, compiler: compiler, reasons: reasons,
+		words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
+	}
 	store := newStore(catalogue.document())
 	if revision.plan, err = prepare(ctx, compiler, store, planQuery); err != nil {
 		return nil, err

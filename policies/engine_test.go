@@ -3,6 +3,7 @@ package policies_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,7 +14,7 @@ import (
 // open returns a fresh engine with the built-in bundle.
 func open(t testing.TB) *policies.Engine {
 	t.Helper()
-	engine, err := policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+	engine, err := policies.Open(context.Background(), policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

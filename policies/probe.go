@@ -31,7 +31,7 @@ func (r *Revision) Probe(ctx context.Context) (int, error) {
 				continue
 			}
 			tried++
-			plan, err := r.PlanUncached(ctx, bad)
+			plan, err := r.probe(ctx, bad)
 			if err != nil {
 				return tried, fmt.Errorf("probing purpose %s: %s: %w", id, spoil.name, err)
 			}
@@ -72,13 +72,21 @@ func (r *Revision) welcome(ctx context.Context, purpose *Purpose) (Facts, bool, 
 				if recipient != nil && !contains(recipient.Purposes, purpose.ID) {
 					continue
 				}
-				if plan, err := r.PlanUncached(ctx, facts); err != nil || plan.Allow {
+				if plan, err := r.probe(ctx, facts); err != nil || plan.Allow {
 					return facts, plan.Allow, err
 				}
 			}
 		}
 	}
 	return facts, false, nil
+}
+
+// probe decides without the memo and with the limit of an activation.
+func (r *Revision) probe(ctx context.Context, facts Facts) (Plan, error) {
+	if facts.Validate() != nil {
+		return deny(CheckWellFormed, nil), nil
+	}
+	return r.evaluate(ctx, &facts, activationLimit)
 }
 
 func contains[T comparable](list []T, item T) bool {

@@ -8,14 +8,19 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// evaluationLimit bounds one evaluation. A rule that needs longer is broken.
-const evaluationLimit = 50 * time.Millisecond
+// evaluationLimit bounds one evaluation for a request. A rule that needs longer is
+// broken. At activation, when a machine may be busy starting, the limit is wider.
+const (
+	evaluationLimit = 50 * time.Millisecond
+	activationLimit = 2 * time.Second
+)
 
 // Revision is one activated bundle: rules, catalogue and the tables expanded from them.
 // It is immutable and safe for concurrent use.
@@ -26,6 +31,8 @@ type Revision struct {
 	reasons   map[string]Reason
 	plan      rego.PreparedEvalQuery
 	compiler  *ast.Compiler
+	words     vocabulary
+	limit     time.Duration
 	memo      *memo // nil when it could not be proven exact
 	memoNote  string
 }
@@ -49,14 +56,14 @@ func (r *Revision) Decide(ctx context.Context, facts Facts) (Plan, error) {
 		return deny(CheckWellFormed, nil), nil
 	}
 	if r.memo == nil {
-		return r.evaluate(ctx, &facts)
+		return r.evaluate(ctx, &facts, r.limit)
 	}
 	var buffer [768]byte
 	key := facts.AppendCanonical(buffer[:0])
 	if plan, ok := r.memo.get(key); ok {
 		return plan, nil
 	}
-	plan, err := r.evaluate(ctx, &facts)
+	plan, err := r.evaluate(ctx, &facts, r.limit)
 	if err == nil {
 		r.memo.put(key, plan)
 	}
@@ -68,19 +75,19 @@ func (r *Revision) PlanUncached(ctx context.Context, facts Facts) (Plan, error) 
 	if err := facts.Validate(); err != nil {
 		return deny(CheckWellFormed, nil), nil
 	}
-	return r.evaluate(ctx, &facts)
+	return r.evaluate(ctx, &facts, r.limit)
 }
 
 // evaluate asks the rules. Whatever goes wrong in there is an error and never a plan.
-func (r *Revision) evaluate(ctx context.Context, facts *Facts, options ...rego.EvalOption) (Plan, error) {
-	value, err := evaluate(ctx, &r.plan, facts.value(), options...)
+func (r *Revision) evaluate(ctx context.Context, facts *Facts, limit time.Duration, options ...rego.EvalOption) (Plan, error) {
+	value, err := evaluate(ctx, &r.plan, facts.value(r.words), limit, options...)
 	if err != nil {
 		return Plan{}, err
 	}
 	return decodePlan(value)
 }
 
-func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Value, options ...rego.EvalOption) (value ast.Value, err error) {
+func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Value, limit time.Duration, options ...rego.EvalOption) (value ast.Value, err error) {
 	defer func() {
 		if recover() != nil {
 			value, err = nil, fmt.Errorf("evaluating rules: panic: %w", ErrPolicy)
@@ -90,13 +97,13 @@ func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Valu
 		return nil, fmt.Errorf("evaluating rules: %w: %w", ctx.Err(), privacy.ErrUnavailable)
 	}
 	cancel := topdown.NewCancel()
-	timer := time.AfterFunc(evaluationLimit, cancel.Cancel)
+	timer := time.AfterFunc(limit, cancel.Cancel)
 	defer timer.Stop()
-	options = append(options, rego.EvalParsedInput(input), rego.EvalExternalCancel(cancel), rego.EvalGenerateJSON(asValue))
+	options = append(options, rego.EvalParsedInput(input), rego.EvalExternalCancel(cancel), keepValue, noMetrics)
 	results, err := query.Eval(ctx, options...)
 	switch {
 	case topdown.IsCancel(err):
-		return nil, fmt.Errorf("evaluating rules: longer than %v: %w", evaluationLimit, ErrPolicy)
+		return nil, fmt.Errorf("evaluating rules: longer than %v: %w", limit, ErrPolicy)
 	case err != nil:
 		return nil, fmt.Errorf("evaluating rules: %w: %w", err, ErrPolicy)
 	case len(results) != 1 || len(results[0].Expressions) != 1:
@@ -108,6 +115,11 @@ func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Valu
 	}
 	return value, nil
 }
+
+var (
+	keepValue = rego.EvalGenerateJSON(asValue)
+	noMetrics = rego.EvalMetrics(metrics.NoOp())
+)
 
 // asValue keeps a result in the rules' own form.
 func asValue(term *ast.Term, _ *rego.EvalContext) (any, error) { return term.Value, nil }
@@ -129,7 +141,8 @@ func (r *Revision) expand(ctx context.Context, query rego.PreparedEvalQuery) err
 	for purpose := range r.catalogue.purposes {
 		for attribute := range r.catalogue.attributes {
 			value, err := evaluate(ctx, &query, ast.NewObject(
-				[2]*ast.Term{keyPurpose, word(purpose)}, [2]*ast.Term{keyAttribute, word(attribute)}))
+				[2]*ast.Term{keyPurpose, r.words.word(string(purpose))},
+				[2]*ast.Term{keyAttribute, r.words.word(string(attribute))}), activationLimit)
 			if err != nil {
 				return fmt.Errorf("expanding verdict for %s and %s: %w", purpose, attribute, err)
 			}

@@ -27,7 +27,20 @@ consent if {
 	input.consent.state == "granted"
 	input.consent.basis == "consent"
 	data.catalogue.purposes[input.purpose].bases.consent
-	explicit_enough
+	data.catalogue.purposes[input.purpose].explicit == false
+}
+
+# METADATA
+# title: The person consented explicitly to this purpose on this channel
+# labels:
+#   basis: consent
+#   law: GDPR-6-1-a GDPR-7 GDPR-22-2-c KVKK-5-1
+consent if {
+	input.consent.state == "granted"
+	input.consent.basis == "consent"
+	input.consent.explicit == "yes"
+	data.catalogue.purposes[input.purpose].bases.consent
+	data.catalogue.purposes[input.purpose].explicit == true
 }
 
 # METADATA
@@ -58,11 +71,4 @@ legal_obligation if {
 legitimate_interests if {
 	input.consent.state == "never_asked"
 	data.catalogue.purposes[input.purpose].bases.legitimate_interests
-}
-
-explicit_enough if data.catalogue.purposes[input.purpose].explicit == false
-
-explicit_enough if {
-	data.catalogue.purposes[input.purpose].explicit == true
-	input.consent.explicit == "yes"
 }

@@ -8,17 +8,32 @@ package mahrem.category
 
 import future.keywords.not
 
+# METADATA
+# title: The category needs no explicit consent here
+# labels:
+#   law: GDPR-9-1 KVKK-6-1
 granted contains category if {
 	some category in input.categories
 	data.catalogue.purposes[input.purpose].categories[category]
-	open(category)
-	case_allows(category)
+	data.catalogue.categories[category].explicit[input.subject.jurisdiction] == false
+	data.catalogue.categories[category].cases[input.case] == true
 }
 
-denied contains category if {
+# METADATA
+# title: The person consented explicitly to the category for this purpose
+# labels:
+#   law: GDPR-9-2-a KVKK-6-3-a
+granted contains category if {
+	input.consent.explicit == "yes"
 	some category in input.categories
-	not category in granted
+	data.catalogue.purposes[input.purpose].categories[category]
+	category in cleared
+	data.catalogue.categories[category].cases[input.case] == true
 }
+
+requested := {category | some category in input.categories}
+
+denied := requested - granted
 
 default persona := false
 
@@ -29,20 +44,19 @@ default persona := false
 persona if data.catalogue.purposes[input.purpose].persona == true
 
 # METADATA
-# title: The category needs no explicit consent here
+# title: Explicit consent to what is not special can be given for any purpose
 # labels:
-#   law: GDPR-9-1 KVKK-6-1
-open(category) if data.catalogue.categories[category].explicit[input.subject.jurisdiction] == false
+#   law: GDPR-7 KVKK-5-1
+cleared contains category if {
+	input.consent.state == "granted"
+	input.consent.basis == "consent"
+	input.consent.explicit == "yes"
+	some category in input.grants
+	data.catalogue.categories[category].special == false
+}
 
 # METADATA
-# title: The person consented explicitly to this category for this purpose
-# labels:
-#   law: GDPR-9-2-a KVKK-6-3-a
-open(category) if category in cleared
-
-# METADATA
-# title: What the person consented to explicitly for this purpose
-# description: A purpose that may not ask for special categories cannot be given them.
+# title: Explicit consent to a special category can be given where the purpose may ask
 # labels:
 #   law: GDPR-9-2-a KVKK-6-3-a
 cleared contains category if {
@@ -50,27 +64,6 @@ cleared contains category if {
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
 	some category in input.grants
-	may_ask(category)
-}
-
-may_ask(category) if data.catalogue.categories[category].special == false
-
-may_ask(category) if {
 	data.catalogue.categories[category].special == true
 	data.catalogue.purposes[input.purpose].special == true
-}
-
-# METADATA
-# title: The category needs no open case
-# labels:
-#   law: GDPR-5-1-b KVKK-4-2-c
-case_allows(category) if data.catalogue.categories[category].case == false
-
-# METADATA
-# title: The caller handles the person's case
-# labels:
-#   law: GDPR-5-1-b KVKK-4-2-c
-case_allows(category) if {
-	data.catalogue.categories[category].case == true
-	input.case == "handled"
 }

@@ -34,6 +34,6 @@ due contains "no_detriment" if input.consent.incentive == "yes"
 # labels:
 #   law: GDPR-5-1-f KVKK-12-1
 due contains "no_postal_household" if {
+	input.subject.household != "single"
 	data.catalogue.purposes[input.purpose].profiling == true
-	not input.subject.household == "single"
 }

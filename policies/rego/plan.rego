@@ -25,18 +25,14 @@ plan := {
 	"obligations": obligation.due,
 } if {
 	gate.failed == set()
-}
-
-plan := {
+} else := {
 	"allow": false,
 	"basis": "none",
 	"ceiling": "withheld",
 	"failed": gate.failed,
 	"granted": set(),
-	"denied": {requested | some requested in input.categories},
+	"denied": category.requested,
 	"cleared": set(),
 	"persona": false,
 	"obligations": set(),
-} if {
-	gate.failed != set()
 }

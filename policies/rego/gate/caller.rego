@@ -19,7 +19,10 @@ passed contains "recipient.known" if {
 # labels:
 #   check: recipient.known
 #   law: GDPR-39-1-b
-passed contains "recipient.known" if office_act
+passed contains "recipient.known" if {
+	input.action == "reidentify"
+	office_act
+}
 
 # METADATA
 # title: The recipient is contracted for this purpose
@@ -35,7 +38,10 @@ passed contains "recipient.contracted" if {
 # labels:
 #   check: recipient.contracted
 #   law: GDPR-39-1-b
-passed contains "recipient.contracted" if office_act
+passed contains "recipient.contracted" if {
+	input.action == "reidentify"
+	office_act
+}
 
 # METADATA
 # title: The purpose may be served by somebody in this relationship to the person
@@ -52,7 +58,10 @@ passed contains "recipient.relationship" if {
 # labels:
 #   check: recipient.relationship
 #   law: GDPR-39-1-b
-passed contains "recipient.relationship" if office_act
+passed contains "recipient.relationship" if {
+	input.action == "reidentify"
+	office_act
+}
 
 # METADATA
 # title: The recipient may point at a person in this way
@@ -69,6 +78,7 @@ passed contains "reference.allowed" if {
 #   check: reference.allowed
 #   law: GDPR-4-5
 passed contains "reference.allowed" if {
+	input.action == "reidentify"
 	office_act
 	input.reference == "pseudonym"
 }
@@ -104,7 +114,10 @@ passed contains "role.allowed" if {
 # labels:
 #   check: role.allowed
 #   law: GDPR-39-1-b GDPR-32-4 KVKK-12-1
-passed contains "role.allowed" if office_act
+passed contains "role.allowed" if {
+	input.action == "reidentify"
+	office_act
+}
 
 # METADATA
 # title: Nobody is being re-identified
@@ -119,6 +132,7 @@ passed contains "reidentification.ordered" if input.action in {"personalize", "a
 #   check: reidentification.ordered
 #   law: GDPR-4-5 GDPR-25-1 KVKK-12-1
 passed contains "reidentification.ordered" if {
+	input.action == "reidentify"
 	office_act
 	data.catalogue.purposes[input.purpose].reidentification == true
 }
@@ -157,9 +171,9 @@ passed contains "channel.private_enough" if {
 #   check: channel.private_enough
 #   law: GDPR-5-1-f KVKK-12-1
 passed contains "channel.private_enough" if {
-	purpose := data.catalogue.purposes[input.purpose]
-	purpose.profiling == false
-	purpose.discloses[data.catalogue.channels[input.channel].discloses_to] == true
+	data.catalogue.purposes[input.purpose].profiling == false
+	onlooker := data.catalogue.channels[input.channel].discloses_to
+	data.catalogue.purposes[input.purpose].discloses[onlooker] == true
 }
 
 # METADATA
@@ -182,12 +196,12 @@ passed contains "categories.admitted" if category.persona == true
 #   check: categories.admitted
 #   law: GDPR-5-1-c
 passed contains "categories.admitted" if {
+	input.action == "reidentify"
 	office_act
 	input.categories == []
 }
 
 office_act if {
-	input.action == "reidentify"
 	input.role == "dpo"
 	input.recipient == "none"
 }

@@ -55,8 +55,8 @@ passed contains "subject.not_objected" if {
 #   check: subject.of_age
 #   law: GDPR-8-1 GDPR-22 GDPR-recital-38 GDPR-recital-71
 passed contains "subject.of_age" if {
-	data.catalogue.purposes[input.purpose].profiling == true
 	input.subject.age == "adult"
+	data.catalogue.purposes[input.purpose].profiling == true
 }
 
 # METADATA
@@ -65,9 +65,8 @@ passed contains "subject.of_age" if {
 #   check: subject.of_age
 #   law: GDPR-8-1 CZ-110-2019-7
 passed contains "subject.of_age" if {
-	purpose := data.catalogue.purposes[input.purpose]
-	purpose.profiling == false
-	purpose.ages[input.subject.age] == true
+	data.catalogue.purposes[input.purpose].profiling == false
+	data.catalogue.purposes[input.purpose].ages[input.subject.age] == true
 }
 
 # METADATA
@@ -95,8 +94,8 @@ passed contains "basis.lawful" if basis.name in {
 #   check: trigger.fresh
 #   law: GDPR-5-1-d KVKK-4-2-b
 passed contains "trigger.fresh" if {
-	data.catalogue.purposes[input.purpose].trigger in {"none", "optional"}
 	input.trigger == "none"
+	data.catalogue.purposes[input.purpose].trigger in {"none", "optional"}
 }
 
 # METADATA
@@ -105,6 +104,6 @@ passed contains "trigger.fresh" if {
 #   check: trigger.fresh
 #   law: GDPR-5-1-d KVKK-4-2-b
 passed contains "trigger.fresh" if {
-	data.catalogue.purposes[input.purpose].trigger in {"optional", "required"}
 	input.trigger == "fresh"
+	data.catalogue.purposes[input.purpose].trigger in {"optional", "required"}
 }

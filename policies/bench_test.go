@@ -1,0 +1,56 @@
+package policies_test
+
+import (
+	"testing"
+
+	"github.com/mahrem/mahrem/policies"
+)
+
+func BenchmarkPlanUncached(b *testing.B) {
+	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	b.ReportAllocs()
+	for b.Loop() {
+		if plan, err := r.PlanUncached(ctx, facts); err != nil || !plan.Allow {
+			b.Fatal(plan, err)
+		}
+	}
+}
+
+func BenchmarkPlanDenied(b *testing.B) {
+	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	facts.Consent.State = policies.ConsentWithdrawn
+	b.ReportAllocs()
+	for b.Loop() {
+		if plan, err := r.PlanUncached(ctx, facts); err != nil || plan.Allow {
+			b.Fatal(plan, err)
+		}
+	}
+}
+
+func BenchmarkMemoHit(b *testing.B) {
+	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	facts.Categories = facts.Categories[:1]
+	b.ReportAllocs()
+	for b.Loop() {
+		if plan, err := r.Decide(ctx, facts); err != nil || !plan.Allow {
+			b.Fatal(plan, err)
+		}
+	}
+}
+
+func BenchmarkFactsDigest(b *testing.B) {
+	facts := shopper()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = facts.Digest()
+	}
+}
+
+func BenchmarkActivate(b *testing.B) {
+	ctx := b.Context()
+	for b.Loop() {
+		if err := policies.New(policies.Config{}).Activate(ctx, policies.Bundle()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
