@@ -7,7 +7,7 @@ import (
 )
 
 func BenchmarkPlanUncached(b *testing.B) {
-	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	r, ctx, facts := revision(b), b.Context(), shopper()
 	b.ReportAllocs()
 	for b.Loop() {
 		if plan, err := r.PlanUncached(ctx, facts); err != nil || !plan.Allow {
@@ -17,7 +17,7 @@ func BenchmarkPlanUncached(b *testing.B) {
 }
 
 func BenchmarkPlanDenied(b *testing.B) {
-	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	r, ctx, facts := revision(b), b.Context(), shopper()
 	facts.Consent.State = policies.ConsentWithdrawn
 	b.ReportAllocs()
 	for b.Loop() {
@@ -28,7 +28,7 @@ func BenchmarkPlanDenied(b *testing.B) {
 }
 
 func BenchmarkMemoHit(b *testing.B) {
-	r, ctx, facts := open(b).Revision(), b.Context(), shopper()
+	r, ctx, facts := revision(b), b.Context(), shopper()
 	facts.Categories = facts.Categories[:1]
 	b.ReportAllocs()
 	for b.Loop() {

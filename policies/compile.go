@@ -18,6 +18,8 @@ import (
 const (
 	planQuery    = "data.mahrem.plan.plan"
 	verdictQuery = "data.mahrem.expand.verdict"
+	// requiredQuery names the checks that every request needs.
+	requiredQuery = "data.mahrem.gate.required"
 )
 
 // capabilities are what rules may use: everything but what reaches outside of the facts

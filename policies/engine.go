@@ -119,6 +119,11 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range sortedKeys(modules) {
+		if complaints := lint(modules[name]); len(complaints) > 0 {
+			return nil, fmt.Errorf("checking rules: %s %s: %w", name, complaints[0], privacy.ErrInvalid)
+		}
+	}
 	reasons := collectReasons(modules)
 	compiler, err := compileModules(modules)
 	if err != nil {
@@ -136,6 +141,9 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 	}
 	store := newStore(catalogue.document())
 	if revision.plan, err = prepare(ctx, compiler, store, planQuery); err != nil {
+		return nil, err
+	}
+	if err := revision.checkExplained(ctx, store); err != nil {
 		return nil, err
 	}
 	verdicts, err := prepare(ctx, compiler, store, verdictQuery)

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,20 @@ func open(t testing.TB) *policies.Engine {
 		t.Fatal(err)
 	}
 	return engine
+}
+
+// shared is an engine with the built-in bundle for tests that only ask it.
+var shared = sync.OnceValues(func() (*policies.Engine, error) {
+	return policies.Open(context.Background(), policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
+})
+
+func revision(t testing.TB) *policies.Revision {
+	t.Helper()
+	engine, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Revision()
 }
 
 // shopper returns facts under which recommendations open: an adult in Czechia who
@@ -55,7 +70,7 @@ func TestDecideOpensWhatWasConsentedTo(t *testing.T) {
 		Granted: []privacy.DataCategory{"purchases"}, Denied: []privacy.DataCategory{"health"},
 		Persona: true, Obligations: []policies.ObligationID{"no_postal_household"},
 	}
-	if diff := cmp.Diff(want, decide(t, open(t).Revision(), shopper())); diff != "" {
+	if diff := cmp.Diff(want, decide(t, revision(t), shopper())); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }

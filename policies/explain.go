@@ -1,11 +1,13 @@
 package policies
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
 
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -70,9 +72,27 @@ func collectReasons(modules map[string]*ast.Module) map[string]Reason {
 	return reasons
 }
 
-// checkExplained refuses a required check that no rule explains with title and law.
-func (r *Revision) checkExplained(required []string) error {
-	for _, check := range required {
+// checkExplained refuses a required check that no rule explains with title and law, and
+// a legal basis that none does.
+func (r *Revision) checkExplained(ctx context.Context, store storage.Store) error {
+	query, err := prepare(ctx, r.compiler, store, requiredQuery)
+	if err != nil {
+		return err
+	}
+	value, err := evaluate(ctx, &query, ast.NewObject(), activationLimit)
+	if err != nil {
+		return fmt.Errorf("reading required checks: %w", err)
+	}
+	required, ok := value.(ast.Set)
+	if !ok || required.Len() == 0 {
+		return fmt.Errorf("reading required checks: not a set of names: %w", privacy.ErrInvalid)
+	}
+	names := []string{"basis.consent"}
+	required.Foreach(func(term *ast.Term) {
+		name, _ := term.Value.(ast.String)
+		names = append(names, string(name))
+	})
+	for _, check := range names {
 		if reason := r.reasons[check]; reason.Title == "" || len(reason.Laws) == 0 {
 			return fmt.Errorf("checking explanations: check %s has no title or no law: %w", check, privacy.ErrInvalid)
 		}
