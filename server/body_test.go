@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mahrem/mahrem/gate"
 )
 
 func TestBodiesAreRefusedWithAPlace(t *testing.T) {
@@ -145,9 +147,9 @@ func TestLimitsAndMediaTypes(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	s := newServer(&fake{ask: func(ctx context.Context, _ Query) (Answer, error) {
+	s := newServer(&fake{ask: func(ctx context.Context, _ gate.Query) (gate.Answer, error) {
 		<-ctx.Done()
-		return Answer{}, ctx.Err()
+		return gate.Answer{}, ctx.Err()
 	}}, Config{RequestTimeout: time.Millisecond})
 	w := do(s, good(&routes[0]))
 	mustStatus(t, w, http.StatusServiceUnavailable)
@@ -158,7 +160,7 @@ func TestTimeout(t *testing.T) {
 
 func TestPanicIsA500AndCounted(t *testing.T) {
 	t.Parallel()
-	s := newServer(&fake{ask: func(context.Context, Query) (Answer, error) { panic(secret) }}, Config{})
+	s := newServer(&fake{ask: func(context.Context, gate.Query) (gate.Answer, error) { panic(secret) }}, Config{})
 	for range 2 {
 		w := do(s, good(&routes[0]))
 		mustStatus(t, w, http.StatusInternalServerError)

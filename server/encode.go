@@ -2,15 +2,15 @@ package server
 
 import (
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -90,44 +90,24 @@ func appendLog(b []byte, receipt audit.Receipt) []byte {
 	return append(b, '"', '}')
 }
 
-// appendValue appends a released value or a property of an obligation.
-func appendValue(b []byte, value any) ([]byte, error) {
-	switch v := value.(type) {
-	case string:
-		return appendString(b, v), nil
-	case []string:
-		return appendStrings(b, v), nil
-	case bool:
-		return strconv.AppendBool(b, v), nil
-	case int:
-		return appendInt(b, int64(v)), nil
-	case int64:
-		return appendInt(b, v), nil
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return b, fmt.Errorf("encoding a value of type %T: %w", value, err)
-	}
-	return append(b, text...), nil
+// answer is what the gate gave, with the consent token that the query demanded.
+type answer struct {
+	gate.Answer
+	consentToken string
 }
 
-// appendJSON appends the answer to a query, attributes in the order of their names.
-func (a Answer) appendJSON(b []byte) ([]byte, error) {
+// appendJSON appends the answer to a query, attributes in the order of their names. This
+// is the one place where released personal data becomes text.
+func (a answer) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
 	b = appendString(appendKey(b, "decision_id"), a.DecisionID)
-	b = appendString(appendKey(b, "decision"), a.Decision)
+	b = appendString(appendKey(b, "decision"), string(a.Decision))
 	if a.Pseudonym != "" {
 		b = appendString(appendKey(b, "pseudonym"), a.Pseudonym)
 	}
-	var err error
 	b = append(appendKey(b, "attributes"), '{')
 	for _, name := range slices.Sorted(maps.Keys(a.Attributes)) {
-		released := a.Attributes[name]
-		b = append(appendKey(b, string(name)), '{')
-		if b, err = appendValue(appendKey(b, "value"), released.Value); err != nil {
-			return nil, err
-		}
-		b = append(appendString(appendKey(b, "level"), released.Level), '}')
+		b = appendReleased(append(appendKey(b, string(name)), '{'), a.Attributes[name])
 	}
 	b = append(b, '}')
 	b = append(appendKey(b, "obligations"), '[')
@@ -136,13 +116,14 @@ func (a Answer) appendJSON(b []byte) ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = append(b, '{')
-		b = appendString(appendKey(b, "id"), o.ID)
-		b = appendString(appendKey(b, "type"), o.Type)
+		// One obligation of a type is all there is in an answer, so its type names it.
+		b = appendString(appendKey(b, "id"), string(o.ID))
+		b = appendString(appendKey(b, "type"), string(o.ID))
 		b = append(appendKey(b, "properties"), '{')
-		for _, name := range slices.Sorted(maps.Keys(o.Properties)) {
-			if b, err = appendValue(appendKey(b, name), o.Properties[name]); err != nil {
-				return nil, err
-			}
+		if !o.UseBefore.IsZero() {
+			b = append(appendKey(b, "use_before"), '"')
+			b = o.UseBefore.UTC().AppendFormat(b, time.RFC3339)
+			b = append(b, '"')
 		}
 		b = append(b, '}', '}')
 	}
@@ -153,16 +134,35 @@ func (a Answer) appendJSON(b []byte) ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = append(b, '{')
-		b = appendString(appendKey(b, "code"), reason.Code)
+		b = appendString(appendKey(b, "code"), reason.Check)
 		b = append(appendStrings(appendKey(b, "laws"), reason.Laws), '}')
 	}
 	b = append(b, ']')
 	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
-	if a.ConsentToken != "" {
-		b = appendString(appendKey(b, "consent_token"), a.ConsentToken)
+	if a.consentToken != "" {
+		b = appendString(appendKey(b, "consent_token"), a.consentToken)
 	}
 	b = appendLog(appendKey(b, "log"), a.Receipt)
 	return append(b, '}'), nil
+}
+
+// appendReleased appends the members of one released attribute and the closing brace. A
+// value is a text, that of a list attribute a list of texts.
+func appendReleased(b []byte, released gate.Released) []byte {
+	b = appendKey(b, "value")
+	if !released.List && len(released.Values) == 1 {
+		b = appendString(b, released.Values[0].RevealPersonalData())
+	} else {
+		b = append(b, '[')
+		for i, value := range released.Values {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, value.RevealPersonalData())
+		}
+		b = append(b, ']')
+	}
+	return append(appendString(appendKey(b, "level"), released.Level.String()), '}')
 }
 
 type consentAnswer consent.Receipt

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/server"
 )
@@ -18,8 +19,8 @@ func (door) Verify(string) (privacy.Principal, error) {
 	return privacy.Principal{ID: "mailer-1", Role: privacy.RoleService, Recipient: "mailer"}, nil
 }
 
-func (door) Ask(context.Context, privacy.Principal, server.Query) (server.Answer, error) {
-	return server.Answer{DecisionID: "6f1c", Decision: "deny", PolicyRevision: "2f7d", Receipt: audit.Committed([16]byte{}, [32]byte{}, 7)}, nil
+func (door) Ask(context.Context, privacy.Principal, gate.Query) (gate.Answer, error) {
+	return gate.Answer{DecisionID: "6f1c", Decision: "deny", PolicyRevision: "2f7d", Receipt: audit.Committed([16]byte{}, [32]byte{}, 7)}, nil
 }
 
 func ExampleServer_ServeHTTP() {

@@ -12,10 +12,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/pseudonym"
 	"github.com/mahrem/mahrem/vault/keydir"
@@ -73,12 +76,12 @@ func must[T any](value T, err error) T {
 // fake is every service at once: it answers well unless err is set.
 type fake struct {
 	err     error
-	ask     func(context.Context, Query) (Answer, error)
+	ask     func(context.Context, gate.Query) (gate.Answer, error)
 	checks  []Check
 	asked   atomic.Int64
 	checked atomic.Int64
 
-	lastQuery      Query
+	lastQuery      gate.Query
 	lastIdentifier privacy.Identifier
 	lastAction     consent.Action
 	lastChange     consent.Change
@@ -102,21 +105,22 @@ func (f *fake) Verify(token string) (privacy.Principal, error) {
 	return p, nil
 }
 
-func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q Query) (Answer, error) {
+func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q gate.Query) (gate.Answer, error) {
 	f.asked.Add(1)
 	if f.ask != nil {
 		return f.ask(ctx, q)
 	}
 	f.lastQuery = q
-	return Answer{
-		DecisionID: "6f1c", Decision: "allow", Pseudonym: "AXJ0",
-		Attributes: map[privacy.AttributeName]Released{
-			"first_name":               {Value: "Ayşe \"A\"\n", Level: "exact"},
-			"purchases.product_groups": {Value: []string{"grocery.dairy"}, Level: "generalized"},
+	return gate.Answer{
+		DecisionID: "6f1c", Decision: gate.Allow, Pseudonym: "AXJ0",
+		Attributes: map[privacy.AttributeName]gate.Released{
+			"first_name":               {Values: []privacy.Plain{privacy.NewPlain("Ayşe \"A\"\n")}, Level: policies.Exact},
+			"purchases.product_groups": {Values: []privacy.Plain{privacy.NewPlain("grocery.dairy")}, List: true, Level: policies.Generalized},
+			"preferences.brands":       {List: true, Level: policies.Exact},
 		},
-		Obligations:    []Obligation{{ID: "no_source_reference", Type: "display", Properties: map[string]any{"days": 3, "until": "2026-03-01"}}},
-		Reasons:        []Reason{{Code: "consent_given", Laws: []string{"GDPR 6-1-a"}}},
-		PolicyRevision: "2f7d", ConsentToken: "AQAA", Receipt: receipt(42),
+		Obligations:    []gate.Obligation{{ID: policies.NoSourceReference}, {ID: policies.UseBefore, UseBefore: time.Date(2026, 3, 1, 14, 0, 0, 0, time.FixedZone("", 7200))}},
+		Reasons:        []policies.Reason{{Check: "basis.lawful", Laws: []string{"GDPR-6-1-a"}}},
+		PolicyRevision: "2f7d", Receipt: receipt(42),
 	}, f.err
 }
 

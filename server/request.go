@@ -9,6 +9,7 @@ import (
 	"github.com/go-playground/validator/v10"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -77,8 +78,8 @@ func (r *refRequest) check() []fieldProblem {
 	return nil
 }
 
-func (r *refRequest) ref() Ref {
-	ref := Ref{Pseudonym: r.Pseudonym}
+func (r *refRequest) ref() gate.Ref {
+	ref := gate.Ref{Pseudonym: r.Pseudonym}
 	if r.Identifier != nil {
 		ref.Identifier = privacy.Identifier{Kind: privacy.IdentifierKind(r.Identifier.Kind), Value: privacy.NewPlain(r.Identifier.Value)}
 	}
@@ -95,14 +96,14 @@ func (r *queryRequest) check() []fieldProblem {
 	return faults
 }
 
-func (r *queryRequest) query() Query {
-	query := Query{
+func (r *queryRequest) query() gate.Query {
+	query := gate.Query{
 		DataSubject: r.DataSubject.ref(), Purpose: privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel),
 		Attributes: convert[privacy.AttributeName](r.Attributes), ConsentToken: r.ConsentToken,
 	}
 	if r.Trigger != nil {
 		at, _ := instant(r.Trigger.OccurredAt)
-		query.Trigger = &Trigger{OccurredAt: at}
+		query.Trigger = &gate.Trigger{OccurredAt: at}
 	}
 	return query
 }

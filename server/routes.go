@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/pseudonym"
@@ -44,20 +45,20 @@ var routes = []route{
 //go:embed openapi.yaml
 var openAPI []byte
 
-func query(ctx context.Context, c *call, request *queryRequest) (Answer, error) {
+func query(ctx context.Context, c *call, request *queryRequest) (answer, error) {
 	if c.server.services.Gate == nil {
-		return Answer{}, refuse(unavailable)
+		return answer{}, refuse(unavailable)
 	}
-	answer, err := c.server.services.Gate.Ask(ctx, c.principal, request.query())
+	given, err := c.server.services.Gate.Ask(ctx, c.principal, request.query())
 	if err != nil {
-		return Answer{}, err
+		return answer{}, err
 	}
-	if answer.Receipt.IsZero() {
-		return Answer{}, errors.New("the gate gave an answer without evidence")
+	if given.Receipt.IsZero() {
+		return answer{}, errors.New("the gate gave an answer without evidence")
 	}
 	// The gate has checked the purpose against the catalogue, so the label is bounded.
-	c.server.metrics.decided(request.Purpose, answer.Decision)
-	return answer, nil
+	c.server.metrics.decided(request.Purpose, string(given.Decision))
+	return answer{given, request.ConsentToken}, nil
 }
 
 func recordConsent(ctx context.Context, c *call, request *consentRequest) (consentAnswer, error) {
@@ -84,7 +85,7 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 }
 
 // find returns the person whom the caller names.
-func (c *call) find(ctx context.Context, ref Ref) (privacy.DataSubjectID, error) {
+func (c *call) find(ctx context.Context, ref gate.Ref) (privacy.DataSubjectID, error) {
 	if ref.Pseudonym == "" {
 		if c.server.services.Directory == nil {
 			return privacy.DataSubjectID{}, refuse(unavailable)

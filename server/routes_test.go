@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -101,9 +102,10 @@ func TestAnswers(t *testing.T) {
 	leaf := "ab00cd" + strings.Repeat("0", 58)
 	for path, want := range map[string]string{
 		"/v1/query": `{"decision_id":"6f1c","decision":"allow","pseudonym":"AXJ0","attributes":{` +
-			`"first_name":{"value":"Ayşe \"A\"\n","level":"exact"},"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
-			`"obligations":[{"id":"no_source_reference","type":"display","properties":{"days":3,"until":"2026-03-01"}}],` +
-			`"reasons":[{"code":"consent_given","laws":["GDPR 6-1-a"]}],"policy_revision":"2f7d","consent_token":"AQAA","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
+			`"first_name":{"value":"Ayşe \"A\"\n","level":"exact"},"preferences.brands":{"value":[],"level":"exact"},` +
+			`"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
+			`"obligations":[{"id":"no_source_reference","type":"no_source_reference","properties":{}},{"id":"use_before","type":"use_before","properties":{"use_before":"2026-03-01T12:00:00Z"}}],` +
+			`"reasons":[{"code":"basis.lawful","laws":["GDPR-6-1-a"]}],"policy_revision":"2f7d","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/consents":         `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/ingest":           `{"lines":3,"accepted":2,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"bad_time","pointer":"/events/0/at"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/reidentify":       `{"data_subject_id":"07000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
@@ -129,8 +131,8 @@ func TestAnswers(t *testing.T) {
 			}
 		}
 	}
-	wantQuery := Query{
-		DataSubject: Ref{Identifier: privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain(secret)}},
+	wantQuery := gate.Query{
+		DataSubject: gate.Ref{Identifier: privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain(secret)}},
 		Purpose:     "greeting", Channel: "email", Attributes: []privacy.AttributeName{"first_name"},
 	}
 	if diff := cmp.Diff(wantQuery, f.lastQuery, cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })); diff != "" {
@@ -258,8 +260,8 @@ func TestErrorsBecomeProblems(t *testing.T) {
 
 func TestNoEvidenceNoAnswer(t *testing.T) {
 	t.Parallel()
-	s := newServer(&fake{ask: func(_ context.Context, _ Query) (Answer, error) {
-		return Answer{Decision: "allow", Attributes: map[privacy.AttributeName]Released{"first_name": {Value: secret}}}, nil
+	s := newServer(&fake{ask: func(_ context.Context, _ gate.Query) (gate.Answer, error) {
+		return gate.Answer{Decision: gate.Allow, Attributes: map[privacy.AttributeName]gate.Released{"first_name": {Values: []privacy.Plain{privacy.NewPlain(secret)}}}}, nil
 	}}, Config{})
 	w := do(s, good(&routes[0]))
 	mustStatus(t, w, http.StatusInternalServerError)

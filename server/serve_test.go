@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mahrem/mahrem/gate"
 )
 
 // evidence is a log that counts, and that fails when it is used after its end.
@@ -57,12 +59,12 @@ func TestShutdownLosesNothing(t *testing.T) {
 	t.Parallel()
 	kept := &evidence{entries: map[uint64]bool{}}
 	var entered atomic.Int64
-	f := &fake{ask: func(context.Context, Query) (Answer, error) {
+	f := &fake{ask: func(context.Context, gate.Query) (gate.Answer, error) {
 		entered.Add(1)
 		time.Sleep(2 * time.Millisecond)
 		index, err := kept.append()
 		time.Sleep(2 * time.Millisecond)
-		return Answer{DecisionID: "x", Decision: "deny", Receipt: receipt(index)}, err
+		return gate.Answer{DecisionID: "x", Decision: "deny", Receipt: receipt(index)}, err
 	}}
 	s := newServer(f, Config{})
 	listener := listen(t)
@@ -129,7 +131,7 @@ func TestShutdownCancelsWhatOverstaysItsGrace(t *testing.T) {
 	t.Parallel()
 	var closed, returned atomic.Bool
 	entered := make(chan struct{})
-	f := &fake{ask: func(ctx context.Context, _ Query) (Answer, error) {
+	f := &fake{ask: func(ctx context.Context, _ gate.Query) (gate.Answer, error) {
 		close(entered)
 		<-ctx.Done()
 		time.Sleep(20 * time.Millisecond)
@@ -137,7 +139,7 @@ func TestShutdownCancelsWhatOverstaysItsGrace(t *testing.T) {
 			t.Error("the log was closed under a running request")
 		}
 		returned.Store(true)
-		return Answer{}, ctx.Err()
+		return gate.Answer{}, ctx.Err()
 	}}
 	s := newServer(f, Config{RequestTimeout: time.Minute})
 	listener := listen(t)

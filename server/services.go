@@ -3,10 +3,10 @@ package server
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/pseudonym"
@@ -35,60 +35,10 @@ type Authenticator interface {
 	Verify(token string) (privacy.Principal, error)
 }
 
-// Asker answers one query. It must return an answer only after the log entry about it
+// Asker answers one query; [gate.Gate] is one. It must return an answer only after the log entry about it
 // is durable, and must not tell a caller who may not know that a person is unknown.
 type Asker interface {
-	Ask(ctx context.Context, principal privacy.Principal, query Query) (Answer, error)
-}
-
-// Query is a question about one person.
-type Query struct {
-	DataSubject  Ref
-	Purpose      privacy.Purpose
-	Channel      privacy.Channel
-	Attributes   []privacy.AttributeName
-	Trigger      *Trigger
-	ConsentToken string
-}
-
-// Ref names a person from outside: by the recipient's pseudonym or by an identifier.
-type Ref struct {
-	Pseudonym  string
-	Identifier privacy.Identifier
-}
-
-// Trigger is what made the caller ask.
-type Trigger struct{ OccurredAt time.Time }
-
-// Answer is what the gate released.
-type Answer struct {
-	DecisionID     string
-	Decision       string
-	Pseudonym      string
-	Attributes     map[privacy.AttributeName]Released
-	Obligations    []Obligation
-	Reasons        []Reason
-	PolicyRevision string
-	ConsentToken   string
-	Receipt        audit.Receipt
-}
-
-// Released is one value as far as it may be known.
-type Released struct {
-	Value any
-	Level string
-}
-
-// Obligation is what the recipient must do with an answer.
-type Obligation struct {
-	ID, Type   string
-	Properties map[string]any
-}
-
-// Reason is a check that did not pass and the law behind it.
-type Reason struct {
-	Code string
-	Laws []string
+	Ask(ctx context.Context, principal privacy.Principal, query gate.Query) (gate.Answer, error)
 }
 
 // Directory finds a person by an identifier. It returns an error that wraps
