@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/internal/localpg"
+	"github.com/mahrem/mahrem/internal/pgtest"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/postgres"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/server"
+	"github.com/mahrem/mahrem/server/token"
+	"github.com/mahrem/mahrem/vault/keydir"
+)
+
+// house is what package assembly puts together for everybody else.
+type house struct {
+	log     *postgres.AuditLog
+	loader  *intake.Loader
+	handler *server.Server
+	token   string
+	engine  *policies.Engine
+	conns   int32
+}
+
+func newHouse(t testing.TB, url string) *house {
+	t.Helper()
+	ctx := context.Background()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "keys")
+	check(keydir.Create(dir, keydir.Config{}))
+	keys, err := keydir.Open(dir, keydir.Config{})
+	check(err)
+	_, err = keys.EnsureRecipient(Recipient)
+	check(err)
+	cipher, err := keys.Recipient(Recipient)
+	check(err)
+	names, err := pseudonym.New(Recipient, cipher)
+	check(err)
+	h := &house{conns: 16}
+	db, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: h.conns})
+	check(err)
+	t.Cleanup(db.Close)
+	h.log, err = postgres.OpenAuditLog(ctx, db, postgres.AuditConfig{
+		Origin: "example.com/bench", PublicKey: keys.LogPublicKey(), Sign: keys.SignLog, SignEvery: -1, Actor: keys.ActorTag,
+	})
+	check(err)
+	t.Cleanup(func() { _ = h.log.Close(ctx) })
+	h.engine, err = openPolicies()
+	check(err)
+	h.loader = intake.New(postgres.NewIntakeStore(db, h.log), keys.Vault(), words{h.engine}, nil, intake.Config{})
+	tokens, err := token.New(keys.TokenKeyset(), token.Config{})
+	check(err)
+	minted, err := tokens.Mint(privacy.Principal{ID: "bench", Role: privacy.RoleService, Recipient: Recipient}, time.Hour)
+	check(err)
+	h.token = minted.Token
+	h.handler = server.New(server.Services{
+		Tokens: tokens,
+		Gate:   gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{}),
+	}, server.Config{Log: slog.New(slog.DiscardHandler)})
+	return h
+}
+
+// openPolicies compiles the bundle once for all tests.
+var openPolicies = sync.OnceValues(func() (*policies.Engine, error) {
+	return policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+})
+
+type of struct{ names *pseudonym.Pseudonyms }
+
+func (o of) Of(privacy.RecipientID) (*pseudonym.Pseudonyms, error) { return o.names, nil }
+
+// words answers which words the catalogue knows.
+type words struct{ engine *policies.Engine }
+
+func (w words) catalogue() *policies.Catalogue { return w.engine.Revision().Catalogue() }
+
+func (w words) KnowsPurpose(id privacy.Purpose) bool {
+	_, known := w.catalogue().Purpose(id)
+	return known
+}
+
+func (w words) KnowsChannel(id privacy.Channel) bool {
+	_, known := w.catalogue().Channel(id)
+	return known
+}
+
+func (w words) KnowsCategory(id privacy.DataCategory) bool {
+	_, known := w.catalogue().Category(id)
+	return known
+}
+
+func (words) KnowsJurisdiction(id privacy.Jurisdiction) bool { return id == "TR" }
+
+func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, bool) {
+	attribute, known := w.catalogue().Attribute(name)
+	if !known {
+		return "", false
+	}
+	return attribute.Category, true
+}
+
+// TestGate runs the comparison in small: that it measures, that it refuses to count
+// wrong answers, and that it leaves nothing behind. With MAHREM_BENCH_GATE=1 it runs it
+// in full on a throwaway cluster with fsync and prints the table.
+func TestGate(t *testing.T) {
+	ctx := context.Background()
+	config := GateConfig{People: 30, Clients: []int{1, 4}, Rounds: 2, RoundTime: 60 * time.Millisecond}
+	url := ""
+	if os.Getenv("MAHREM_BENCH_GATE") != "" {
+		pg, err := localpg.StartThrowaway(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = pg.Close() })
+		url = pg.URL()
+		if _, err := postgres.Migrate(ctx, url); err != nil {
+			t.Fatal(err)
+		}
+		config = GateConfig{}
+		if n, err := strconv.Atoi(os.Getenv("MAHREM_BENCH_CLIENTS")); err == nil {
+			config.Clients = []int{n}
+		}
+	} else {
+		url = pgtest.New(t).URL()
+	}
+	h := newHouse(t, url)
+	config.Handler, config.Token, config.Loader, config.OwnerURL = h.handler, h.token, h.loader, url
+	config.LogSize, config.MaxConns = h.log.Size, h.conns
+	report, err := Gate(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s\nmemo %+v", report.Markdown(), h.engine.Revision().Memo())
+	for _, row := range report.Lines {
+		if row.Plain.Answers == 0 || row.Gate.Answers == 0 || row.Ratio <= 0 || row.Gate.P99 < row.Gate.P50 {
+			t.Errorf("line %+v", row)
+		}
+	}
+	if report.Entries != report.Answers {
+		t.Errorf("%d entries for %d answers", report.Entries, report.Answers)
+	}
+	if difference := report.PlainBytes - report.AnswerBytes; difference < -40 || difference > 40 {
+		t.Errorf("a plain row has %d bytes, an answer %d", report.PlainBytes, report.AnswerBytes)
+	}
+	config.Token = "nobody"
+	if _, err := Gate(ctx, config); err == nil || !strings.Contains(err.Error(), "status 401") {
+		t.Errorf("with a bad token: %v", err)
+	}
+}
+
+func TestIntake(t *testing.T) {
+	ctx := context.Background()
+	lines := 3000
+	if n, err := strconv.Atoi(os.Getenv("MAHREM_BENCH_LINES")); err == nil {
+		lines = n
+	}
+	h := newHouse(t, pgtest.New(t).URL())
+	report, err := Intake(ctx, IntakeConfig{Loader: h.loader, Lines: lines})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", report.Markdown())
+	if report.Rate <= 0 || report.People == 0 {
+		t.Errorf("report %+v", report)
+	}
+}
