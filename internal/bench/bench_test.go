@@ -118,13 +118,13 @@ func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, boo
 
 // TestGate runs the comparison in small: that it measures, that it refuses to count
 // wrong answers, and that it leaves nothing behind. With MAHREM_BENCH_GATE=1 it runs it
-// in full on a throwaway cluster with fsync and prints the table.
+// in full on a temporary cluster, with fsync on, and prints the table.
 func TestGate(t *testing.T) {
 	ctx := context.Background()
 	config := GateConfig{People: 30, Clients: []int{1, 4}, Rounds: 2, RoundTime: 60 * time.Millisecond}
 	url := ""
 	if os.Getenv("MAHREM_BENCH_GATE") != "" {
-		pg, err := localpg.StartThrowaway(ctx)
+		pg, err := localpg.Start(ctx, localpg.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
