@@ -120,7 +120,7 @@ func history(random *rand.Rand) []consent.Record {
 func TestFoldHoldsForEveryHistory(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 20_000 {
+	for range 4_000 {
 		records := history(random)
 		channel := privacy.Channel([]string{"email", "sms"}[random.IntN(2)])
 		moment := at(random.IntN(10))
