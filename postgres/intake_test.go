@@ -30,6 +30,7 @@ func (shopWords) KnowsChannel(c privacy.Channel) bool { return c == "email" }
 func (shopWords) KnowsJurisdiction(j privacy.Jurisdiction) bool {
 	return j == "CZ" || j == "TR" || j == "US"
 }
+
 func (shopWords) KnowsCategory(c privacy.DataCategory) bool {
 	return slices.Contains([]privacy.DataCategory{"purchases", "views", "health"}, c)
 }
@@ -65,7 +66,8 @@ func newDesk(t testing.TB, config intake.Config) *desk {
 func newDeskWith(t testing.TB, words interface {
 	intake.Catalogue
 	intake.Classifier
-}, config intake.Config) *desk {
+}, config intake.Config,
+) *desk {
 	t.Helper()
 	db, database := newDB(t)
 	log := newAuditLog(t, db, auditConfig())
@@ -150,8 +152,10 @@ func (d *desk) dump(t testing.TB) string {
 		t.Fatal(err)
 	}
 	dump := fmt.Sprintln("log", size)
-	for _, table := range []string{"vault.data_subject", "keyring.person_key", "vault.identifier", "vault.sealed_record",
-		"vault.event_chunk", "vault.event_fingerprint", "consent.record"} {
+	for _, table := range []string{
+		"vault.data_subject", "keyring.person_key", "vault.identifier", "vault.sealed_record",
+		"vault.event_chunk", "vault.event_fingerprint", "consent.record",
+	} {
 		var text string
 		if err := d.database.OwnerPool(t).QueryRow(t.Context(), `select coalesce(string_agg(r::text, e'\n' order by r::text), '') from `+table+` r`).Scan(&text); err != nil {
 			t.Fatal(err)
