@@ -62,7 +62,7 @@ func TestBodiesAreRefusedWithAPlace(t *testing.T) {
 		"purpose empty":           {swap(`greeting`, ``), 422, "/purpose"},
 		"purpose too long":        {swap(`greeting`, strings.Repeat("x", 65)), 422, "/purpose"},
 		"no attributes":           {swap(attributes, `"attributes":[]`), 422, "/attributes"},
-		"attribute twice":         {swap(`"first_name"`, `"first_name","first_name"`), 422, "/attributes"},
+		"attribute twice":         {swap(`"first_name"`, `"first_name","first_name"`), 422, "/attributes/1"},
 		"empty attribute":         {swap(`"first_name"`, `"first_name",""`), 422, "/attributes/1"},
 		"65 attributes":           {swap(attributes, `"attributes":["a`+strings.Join(strings.Split(strings.Repeat("x", 65), ""), `","b`)+`"]`), 422, "/attributes"},
 		"nobody":                  {swap(`{"identifier":{"kind":"email","value":"`+secret+`"}}`, `{}`), 422, "/data_subject"},

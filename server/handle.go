@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -92,23 +91,19 @@ func handle[Req any, Resp encoder](status int, do func(ctx context.Context, c *c
 	}
 }
 
-// decode reads the body into request. Every error is a problem.
+// decode reads the body into request, a pointer. Every error is a problem.
 func (c *call) decode(s *shape, request any) error {
 	buffer := buffers.get()
 	defer buffers.put(buffer)
 	if err := c.readBody(buffer, "application/json", c.server.config.QueryLimit); err != nil {
 		return err
 	}
-	if f := checkStrict(buffer.data, s); f != nil {
+	if f := decodeStrict(buffer.data, s, reflect.ValueOf(request).Elem()); f != nil {
 		k := invalid
 		if f.syntax {
 			k = malformed
 		}
 		return refuseField(k, f.pointer, f.reason)
-	}
-	if err := json.Unmarshal(buffer.data, request); err != nil {
-		// Only a number that does not fit comes this far; its text stays here.
-		return refuse(invalid)
 	}
 	faults := c.server.rules.check(request)
 	if extra, ok := request.(checker); ok && len(faults) == 0 {

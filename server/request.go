@@ -2,6 +2,7 @@ package server
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type queryRequest struct {
 	DataSubject  refRequest      `json:"data_subject"`
 	Purpose      string          `json:"purpose" validate:"required,max=64"`
 	Channel      string          `json:"channel" validate:"required,max=32"`
-	Attributes   []string        `json:"attributes" validate:"required,min=1,max=64,unique,dive,required,max=64"`
+	Attributes   []string        `json:"attributes" validate:"required,min=1,max=64"`
 	Trigger      *triggerRequest `json:"trigger"`
 	ConsentToken string          `json:"consent_token" validate:"max=64"`
 }
@@ -88,6 +89,15 @@ func (r *refRequest) ref() gate.Ref {
 
 func (r *queryRequest) check() []fieldProblem {
 	faults := r.DataSubject.check()
+	// By hand, because this runs for every query and tags about lists are slow.
+	for i, name := range r.Attributes {
+		switch {
+		case name == "":
+			faults = append(faults, fieldProblem{"/attributes/" + strconv.Itoa(i), "must not be empty"})
+		case slices.Contains(r.Attributes[:i], name):
+			faults = append(faults, fieldProblem{"/attributes/" + strconv.Itoa(i), "is named twice"})
+		}
+	}
 	if r.Trigger != nil {
 		if _, ok := instant(r.Trigger.OccurredAt); !ok {
 			faults = append(faults, fieldProblem{"/trigger/occurred_at", wantInstant})

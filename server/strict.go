@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -15,8 +17,9 @@ import (
 // the last of two equal keys, matches keys without regard to case, turns broken UTF-8
 // into U+FFFD and null into nothing. A gate that reads another request than the proxy
 // in front of it has checked is an open gate, so one pass over the bytes refuses all
-// that first, and gives the place of the fault as a JSON pointer (RFC 6901). Pointers
-// hold only names that the request type knows and indexes, never text of the caller's.
+// that, and gives the place of the fault as a JSON pointer (RFC 6901). Pointers hold
+// only names that the request type knows and indexes, never text of the caller's. The
+// same pass fills the request: what was checked is what is used.
 
 // shapeKind is what may stand at a place in a request.
 type shapeKind uint8
@@ -43,7 +46,7 @@ type shape struct {
 // shapeField is one known key. Its number is a bit in the set of keys seen so far.
 type shapeField struct {
 	name   string
-	number uint
+	number int
 	shape  *shape
 }
 
@@ -68,7 +71,7 @@ func shapeOf(t reflect.Type) *shape {
 			if name == "" || name == "-" || len(s.fields) == 64 {
 				panic(fmt.Sprintf("server: request type %v: field %s needs a JSON name, and 64 fields are the most", t, t.Field(i).Name))
 			}
-			s.fields[name] = &shapeField{name: name, number: uint(len(s.fields)), shape: shapeOf(t.Field(i).Type)}
+			s.fields[name] = &shapeField{name: name, number: i, shape: shapeOf(t.Field(i).Type)}
 		}
 		return s
 	}
@@ -97,15 +100,16 @@ type step struct {
 	index int
 }
 
-// checkStrict returns nil if data is one JSON text of the given shape and nothing else.
-func checkStrict(data []byte, s *shape) *fault {
+// decodeStrict fills into, a value of the type of which s is the shape, from data, which
+// must be one JSON text of that shape and nothing else. After a fault into is of no use.
+func decodeStrict(data []byte, s *shape, into reflect.Value) *fault {
 	var room [8]step
 	r := strictReader{data: data, path: room[:0]}
 	r.space()
 	if r.at == len(r.data) {
 		return r.syntax("the body is empty")
 	}
-	if f := r.value(s); f != nil {
+	if f := r.value(s, into); f != nil {
 		return f
 	}
 	if r.space(); r.at != len(r.data) {
@@ -154,7 +158,7 @@ func (r *strictReader) peek() byte {
 	return 0
 }
 
-func (r *strictReader) value(s *shape) *fault {
+func (r *strictReader) value(s *shape, into reflect.Value) *fault {
 	var found shapeKind
 	switch c := r.peek(); {
 	case c == '{':
@@ -175,22 +179,25 @@ func (r *strictReader) value(s *shape) *fault {
 	if found != s.kind {
 		return r.fault("this must be " + s.kind.String())
 	}
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
 	switch found {
 	case shapeObject:
-		return r.object(s)
+		return r.object(s, into)
 	case shapeArray:
-		return r.array(s)
+		return r.array(s, into)
 	case shapeString:
-		_, f := r.text()
-		return f
+		return r.string(into)
 	case shapeBool:
-		return r.boolean()
+		return r.boolean(into)
 	default:
-		return r.integer()
+		return r.integer(into)
 	}
 }
 
-func (r *strictReader) object(s *shape) *fault {
+func (r *strictReader) object(s *shape, into reflect.Value) *fault {
 	r.at++ // '{'
 	var seen uint64
 	for first := true; ; first = false {
@@ -219,7 +226,7 @@ func (r *strictReader) object(s *shape) *fault {
 		}
 		r.at++
 		r.space()
-		if f := r.value(field.shape); f != nil {
+		if f := r.value(field.shape, into.Field(field.number)); f != nil {
 			return f
 		}
 		r.path = r.path[:len(r.path)-1]
@@ -237,7 +244,7 @@ func (r *strictReader) object(s *shape) *fault {
 	return nil
 }
 
-func (r *strictReader) array(s *shape) *fault {
+func (r *strictReader) array(s *shape, into reflect.Value) *fault {
 	r.at++ // '['
 	for index := 0; ; index++ {
 		r.space()
@@ -245,7 +252,9 @@ func (r *strictReader) array(s *shape) *fault {
 			break
 		}
 		r.path = append(r.path, step{index: index})
-		if f := r.value(s.items); f != nil {
+		into.Grow(1)
+		into.SetLen(index + 1)
+		if f := r.value(s.items, into.Index(index)); f != nil {
 			return f
 		}
 		r.path = r.path[:len(r.path)-1]
@@ -260,6 +269,26 @@ func (r *strictReader) array(s *shape) *fault {
 		break
 	}
 	r.at++ // ']'
+	return nil
+}
+
+// string reads a string into a field.
+func (r *strictReader) string(into reflect.Value) *fault {
+	start := r.at
+	text, f := r.text()
+	if f != nil {
+		return f
+	}
+	if bytes.IndexByte(text, '\\') < 0 {
+		into.SetString(string(text))
+		return nil
+	}
+	// Escapes are rare, and text has found them all good.
+	var unescaped string
+	if err := json.Unmarshal(r.data[start:r.at], &unescaped); err != nil {
+		return r.syntax("a string holds an escape that is not JSON")
+	}
+	into.SetString(unescaped)
 	return nil
 }
 
@@ -340,19 +369,22 @@ func (r *strictReader) hex4(at int) (rune, bool) {
 	return char, true
 }
 
-func (r *strictReader) boolean() *fault {
-	for _, word := range [...]string{"true", "false"} {
-		if strings.HasPrefix(string(r.data[r.at:min(r.at+len(word), len(r.data))]), word) {
-			r.at += len(word)
-			return nil
-		}
+func (r *strictReader) boolean(into reflect.Value) *fault {
+	switch rest := r.data[r.at:]; {
+	case bytes.HasPrefix(rest, []byte("true")):
+		into.SetBool(true)
+		r.at += len("true")
+	case bytes.HasPrefix(rest, []byte("false")):
+		r.at += len("false")
+	default:
+		return r.syntax("this must be true or false")
 	}
-	return r.syntax("this must be true or false")
+	return nil
 }
 
 // integer reads a whole number within what every JSON reader can hold exactly (RFC 7493
 // section 2.2).
-func (r *strictReader) integer() *fault {
+func (r *strictReader) integer(into reflect.Value) *fault {
 	start := r.at
 	if r.peek() == '-' {
 		r.at++
@@ -371,5 +403,10 @@ func (r *strictReader) integer() *fault {
 	case r.at-start > 16:
 		return r.fault("this number is too large")
 	}
+	n, err := strconv.ParseInt(string(r.data[start:r.at]), 10, 64)
+	if err != nil || into.OverflowInt(n) {
+		return r.fault("this number is too large")
+	}
+	into.SetInt(n)
 	return nil
 }
