@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 // Redacted is what personal data says of itself wherever it is printed, logged or
@@ -15,17 +16,31 @@ const Redacted = "REDACTED"
 // [Plain.RevealPersonalData], whose name is long so that a search finds each use.
 //
 // Two Plain values compare with ==. The zero value is the empty text.
-type Plain struct{ value string }
+//
+// The text is held by reference, because package fmt reads unexported fields without
+// calling their methods: printing a struct that has a Plain inside shows an address and
+// not a person.
+type Plain struct{ value unique.Handle[string] }
 
 // NewPlain wraps a value that is personal data from here on.
-func NewPlain(value string) Plain { return Plain{value: value} }
+func NewPlain(value string) Plain {
+	if value == "" {
+		return Plain{}
+	}
+	return Plain{value: unique.Make(value)}
+}
 
 // RevealPersonalData returns the value in clear. A caller must either seal it again or
 // release it to somebody whom the gate has allowed to see it.
-func (p Plain) RevealPersonalData() string { return p.value }
+func (p Plain) RevealPersonalData() string {
+	if p.IsEmpty() {
+		return ""
+	}
+	return p.value.Value()
+}
 
 // IsEmpty reports whether the value is the empty text.
-func (p Plain) IsEmpty() bool { return p.value == "" }
+func (p Plain) IsEmpty() bool { return p == Plain{} }
 
 // String says REDACTED.
 func (Plain) String() string { return Redacted }
