@@ -302,7 +302,7 @@ func (g *Gate) commit(ctx context.Context, d *decision, person *sealedPerson, sn
 	if len(news) == 0 {
 		receipt, err := g.log.Append(ctx, v.event)
 		if err != nil {
-			return audit.Receipt{}, fmt.Errorf("logging decision: %w", err)
+			return audit.Receipt{}, notLogged(err)
 		}
 		g.count(v, false)
 		return receipt, nil
@@ -318,13 +318,23 @@ func (g *Gate) commit(ctx context.Context, d *decision, person *sealedPerson, sn
 	}
 	receipt, err := g.store.RecordExposure(ctx, row, v.event)
 	switch {
-	case errors.Is(err, privacy.ErrNotFound): // erased meanwhile: decide again
+	case errors.Is(err, privacy.ErrConflict), errors.Is(err, privacy.ErrNotFound):
+		// Somebody else was told something meanwhile, or the person was erased: decide again.
 		return audit.Receipt{}, fmt.Errorf("logging decision: %w", privacy.ErrConflict)
 	case err != nil:
-		return audit.Receipt{}, fmt.Errorf("logging decision: %w", err)
+		return audit.Receipt{}, notLogged(err)
 	}
 	g.count(v, true)
 	return receipt, nil
+}
+
+// notLogged is the error of an answer without evidence. Whatever kept the evidence from
+// being written, the caller gets nothing and may ask again.
+func notLogged(err error) error {
+	if errors.Is(err, privacy.ErrUnavailable) {
+		return fmt.Errorf("logging decision: %w", err)
+	}
+	return fmt.Errorf("logging decision: %w: %w", privacy.ErrUnavailable, err)
 }
 
 // news returns the contributors that the recipient has not been told lately.

@@ -1,0 +1,533 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/internal/pgtest"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/vault"
+	"github.com/mahrem/mahrem/vault/keydir"
+)
+
+// bundledPolicies activates the bundle. On a busy machine an evaluation may run into its
+// time limit, which says nothing about the rules: then once more.
+var bundledPolicies = sync.OnceValues(func() (engine *policies.Engine, err error) {
+	for range 10 {
+		engine, err = policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+		if !errors.Is(err, policies.ErrPolicy) {
+			break
+		}
+	}
+	return engine, err
+})
+
+// keyPseudonyms gives pseudonyms from a key directory.
+type keyPseudonyms struct{ keys *keydir.Keys }
+
+func (k keyPseudonyms) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	primitive, err := k.keys.Recipient(recipient)
+	if err != nil {
+		return nil, err
+	}
+	return pseudonym.New(recipient, primitive)
+}
+
+// gateBench is a gate over a database of its own.
+type gateBench struct {
+	*gate.Gate
+	db       *DB
+	database *pgtest.Database
+	keys     *keydir.Keys
+	log      *AuditLog
+	consents *ConsentStore
+	store    *GateStore
+}
+
+func newGate(t testing.TB) *gateBench {
+	t.Helper()
+	engine, err := bundledPolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &gateBench{keys: newKeys(t)}
+	b.db, b.database = newDB(t)
+	for _, recipient := range []privacy.RecipientID{"web_shop", "recommender", "newsletter_service", "crm"} {
+		if _, err := b.keys.EnsureRecipient(recipient); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.log = newAuditLog(t, b.db, auditConfig())
+	b.consents = NewConsentStore(b.db, b.log)
+	b.store = NewGateStore(b.db, b.log)
+	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{})
+	return b
+}
+
+func (b *gateBench) exec(t testing.TB, statement string, arguments ...any) {
+	t.Helper()
+	if _, err := b.db.pool.Exec(t.Context(), statement, arguments...); err != nil {
+		t.Fatalf("%s: %v", strings.TrimSpace(statement), err)
+	}
+}
+
+// person is somebody with an adult's birth date, a name, an e-mail address, and a
+// purchase of each of the groups, the first one today.
+func (b *gateBench) person(t testing.TB, name string, groups ...string) *vault.PersonKey {
+	t.Helper()
+	id, err := privacy.NewDataSubjectID(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := b.keys.Vault()
+	key, wrapped, err := v.NewPersonKey(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.exec(t, `insert into vault.data_subject (data_subject_id, jurisdiction) values ($1, 'CZ')`, [16]byte(id))
+	b.exec(t, `insert into keyring.person_key (data_subject_id, wrapped) values ($1, $2)`, [16]byte(id), wrapped)
+	index, err := v.BlindIndex(privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain(name + "@example.com")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.exec(t, `insert into vault.identifier (data_subject_id, kind, blind_index) values ($1, 'email', $2)`, [16]byte(id), index)
+	b.record(t, key, "core", map[privacy.AttributeName]string{"birth_date": "1990-05-01", "household": "single"})
+	b.record(t, key, "contact", map[privacy.AttributeName]string{"first_name": name, "email": name + "@example.com"})
+	if len(groups) > 0 {
+		b.purchases(t, key, 0, groups...)
+	}
+	return key
+}
+
+func (b *gateBench) record(t testing.TB, key *vault.PersonKey, category privacy.DataCategory, values map[privacy.AttributeName]string) {
+	t.Helper()
+	record := vault.Record{}
+	for name, value := range values {
+		record[name] = vault.Field{
+			Values: []privacy.Plain{privacy.NewPlain(value)}, Source: vault.Declared, Quality: vault.Verified,
+			ObservedAt: time.Now().UTC().Truncate(24 * time.Hour),
+		}
+	}
+	sealed, err := key.SealRecord(category, 1, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := b.keys.Vault().Slot(key.DataSubject(), category)
+	b.exec(t, `insert into vault.sealed_record (data_subject_id, slot, record_version, sealed) values ($1, $2, 1, $3)`,
+		[16]byte(key.DataSubject()), slot[:], sealed)
+}
+
+func (b *gateBench) purchases(t testing.TB, key *vault.PersonKey, chunk int64, groups ...string) {
+	t.Helper()
+	var events []vault.Event
+	for i := len(groups) - 1; i >= 0; i-- {
+		events = append(events, vault.Event{
+			Type: "purchase", At: time.Now().Add(-time.Duration(i+1) * time.Hour),
+			Fields: map[privacy.AttributeName]privacy.Plain{"product_group": privacy.NewPlain(groups[i]), "amount": privacy.NewPlain("9.90")},
+		})
+	}
+	sealed, err := key.SealChunk("purchases", chunk, 1, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := b.keys.Vault().Slot(key.DataSubject(), "purchases")
+	b.exec(t, `insert into vault.event_chunk (data_subject_id, slot, chunk, record_version, event_count, sealed) values ($1, $2, $3, 1, $4, $5)`,
+		[16]byte(key.DataSubject()), slot[:], chunk, len(events), sealed)
+}
+
+// choose records a choice of the person and returns the consent token.
+func (b *gateBench) choose(t testing.TB, key *vault.PersonKey, action consent.Action, purpose privacy.Purpose) consent.Token {
+	t.Helper()
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	receipt, err := b.consents.Add(t.Context(), consent.Record{
+		ID: id, DataSubject: key.DataSubject(), Purpose: purpose, Channel: privacy.AnyChannel, Action: action,
+		Basis: privacy.Consent, NoticeVersion: "v1", Source: "test",
+	}, audit.Event{Kind: action.Kind(), Outcome: audit.Done, Principal: dpo, Subject: key.Subject(), Purpose: purpose, Channel: privacy.AnyChannel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return consent.NewToken(receipt)
+}
+
+func service(recipient privacy.RecipientID) privacy.Principal {
+	return privacy.Principal{ID: "svc-" + string(recipient), Role: privacy.RoleService, Recipient: recipient}
+}
+
+func (b *gateBench) pseudonym(t testing.TB, recipient privacy.RecipientID, key *vault.PersonKey) string {
+	t.Helper()
+	names, err := keyPseudonyms{b.keys}.Of(recipient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := names.Of(key.DataSubject())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// groups asks what the recommender may know of the person's purchases.
+func (b *gateBench) groups(t testing.TB, key *vault.PersonKey) gate.Query {
+	return gate.Query{
+		DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "recommender", key)},
+		Purpose:     "recommendations", Channel: "web", Attributes: []privacy.AttributeName{"purchases.product_groups"},
+	}
+}
+
+func (b *gateBench) mustAsk(t testing.TB, principal privacy.Principal, query gate.Query) gate.Answer {
+	t.Helper()
+	answer, err := b.Ask(t.Context(), principal, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Receipt.IsZero() || answer.DecisionID == "" {
+		t.Fatal("an answer without evidence")
+	}
+	entry := readEntry(t, b.db, answer.Receipt.Index())
+	want := audit.QueryDenied
+	if answer.Decision == gate.Allow {
+		want = audit.QueryAnswered
+	}
+	if entry.Kind != want {
+		t.Fatalf("a decision %q stands in the log as %s", answer.Decision, entry.Kind)
+	}
+	return answer
+}
+
+func revealed(answer gate.Answer) map[privacy.AttributeName]any {
+	values := map[privacy.AttributeName]any{}
+	for name, r := range answer.Attributes {
+		values[name] = r.RevealPersonalData()
+	}
+	return values
+}
+
+// apart takes away what differs from one answer to the next of the same content.
+func apart(answer gate.Answer) gate.Answer {
+	answer.DecisionID, answer.Receipt, answer.Pseudonym = "", audit.Receipt{}, ""
+	return answer
+}
+
+func TestGateAnswersByPseudonymAndByIdentifier(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "ayse")
+	greeting := gate.Query{
+		DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "web_shop", key)},
+		Purpose:     "greeting", Channel: "web", Attributes: []privacy.AttributeName{"first_name", "last_name"},
+	}
+	first := b.mustAsk(t, service("web_shop"), greeting)
+	if diff := cmp.Diff(map[privacy.AttributeName]any{"first_name": "ayse"}, revealed(first)); diff != "" {
+		t.Error(diff)
+	}
+	id := first.Receipt.EntryID()
+	if first.DecisionID != hex.EncodeToString(id[:]) || first.Pseudonym != greeting.DataSubject.Pseudonym {
+		t.Errorf("decision %q, pseudonym echoed: %t", first.DecisionID, first.Pseudonym == greeting.DataSubject.Pseudonym)
+	}
+	entry := readEntry(t, b.db, first.Receipt.Index())
+	if !reflect.DeepEqual(entry.Attributes, []privacy.AttributeName{"first_name"}) || entry.Purpose != "greeting" {
+		t.Errorf("the entry holds %v for %s", entry.Attributes, entry.Purpose)
+	}
+
+	greeting.DataSubject = gate.Ref{Identifier: privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain(" Ayse@Example.com ")}}
+	second := b.mustAsk(t, service("web_shop"), greeting)
+	if !reflect.DeepEqual(apart(first), apart(second)) || second.Pseudonym != first.Pseudonym {
+		t.Error("pseudonym and identifier give different answers")
+	}
+	greeting.DataSubject.Identifier.Value = privacy.NewPlain("not an address")
+	if _, err := b.Ask(t.Context(), service("web_shop"), greeting); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("malformed identifier: %v, want ErrInvalid", err)
+	}
+}
+
+func TestWithdrawalBindsTheVeryNextQuery(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "jana", "grocery.dairy")
+	query := b.groups(t, key)
+	for range 20 {
+		query.ConsentToken = b.choose(t, key, consent.Granted, "recommendations").String()
+		if answer := b.mustAsk(t, service("recommender"), query); answer.Decision != gate.Allow {
+			t.Fatalf("after a grant: %s, %v", answer.Decision, answer.Reasons)
+		}
+		query.ConsentToken = b.choose(t, key, consent.Withdrawn, "recommendations").String()
+		if answer := b.mustAsk(t, service("recommender"), query); answer.Decision != gate.Deny || len(answer.Attributes) > 0 {
+			t.Fatalf("after a withdrawal: %s", answer.Decision)
+		}
+	}
+}
+
+func TestConsentTokenOfTheFutureIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "jana", "grocery.dairy")
+	token := b.choose(t, key, consent.Granted, "recommendations")
+	query := b.groups(t, key)
+	query.ConsentToken = consent.NewToken(audit.Committed([16]byte{}, [32]byte{}, token.Index()+1)).String()
+	before := countEntries(t, b.db)
+	if _, err := b.Ask(t.Context(), service("recommender"), query); !errors.Is(err, privacy.ErrUnavailable) {
+		t.Errorf("a state older than the token: %v, want ErrUnavailable", err)
+	}
+	if after := countEntries(t, b.db); after != before {
+		t.Errorf("%d entries were written", after-before)
+	}
+}
+
+func TestUnknownPeopleLookNeverAsked(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	neverAsked, erased := b.person(t, "never", "grocery.dairy"), b.person(t, "erased", "grocery.dairy")
+	b.choose(t, erased, consent.Granted, "recommendations")
+	if answer := b.mustAsk(t, service("recommender"), b.groups(t, erased)); answer.Decision != gate.Allow {
+		t.Fatal("the person to be erased has consented")
+	}
+	eraser := newEraser(t, NewEraseStore(NewVaultStore(b.db, b.keys.Vault()), b.log), dsar.Config{})
+	if _, err := eraser.Erase(t.Context(), dpo, erased.DataSubject()); err != nil {
+		t.Fatal(err)
+	}
+	want := b.mustAsk(t, service("recommender"), b.groups(t, neverAsked))
+	if want.Decision != gate.Deny {
+		t.Fatalf("never asked: %s", want.Decision)
+	}
+	others := map[string]gate.Query{"erased": b.groups(t, erased), "another recipient's pseudonym": b.groups(t, neverAsked), "nonsense": b.groups(t, neverAsked)}
+	for name, query := range others {
+		switch name {
+		case "another recipient's pseudonym":
+			query.DataSubject.Pseudonym = b.pseudonym(t, "web_shop", neverAsked)
+		case "nonsense":
+			query.DataSubject.Pseudonym = "nobody"
+		}
+		if got := b.mustAsk(t, service("recommender"), query); !reflect.DeepEqual(apart(got), apart(want)) {
+			t.Errorf("%s: %+v, want %+v", name, apart(got), apart(want))
+		}
+	}
+	query := b.groups(t, erased)
+	query.DataSubject = gate.Ref{Identifier: privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain("erased@example.com")}}
+	if _, err := b.Ask(t.Context(), dpo, query); !errors.Is(err, privacy.ErrNotFound) {
+		t.Errorf("an officer asks about an erased person: %v, want ErrNotFound", err)
+	}
+}
+
+func TestNothingIsAnsweredWithoutTheLog(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "petr", "beauty.cotton", "grocery.dairy")
+	b.choose(t, key, consent.Granted, "recommendations")
+	greeting := gate.Query{
+		DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "web_shop", key)},
+		Purpose:     "greeting", Channel: "web", Attributes: []privacy.AttributeName{"first_name"},
+	}
+	owner := b.database.OwnerPool(t)
+	if _, err := owner.Exec(t.Context(), `revoke insert on audit.entry, audit.batch from mahrem_app`); err != nil {
+		t.Fatal(err)
+	}
+	for name, query := range map[string]gate.Query{"append": greeting, "with an exposure": b.groups(t, key)} {
+		recipient := privacy.RecipientID("web_shop")
+		if name != "append" {
+			recipient = "recommender"
+		}
+		answer, err := b.Ask(t.Context(), service(recipient), query)
+		if err == nil || !reflect.DeepEqual(answer, gate.Answer{}) {
+			t.Errorf("%s: %v, and an answer: %t", name, err, !reflect.DeepEqual(answer, gate.Answer{}))
+		}
+		if !errors.Is(err, privacy.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+	}
+	var rows int
+	if err := owner.QueryRow(t.Context(), `select count(*) from gate.exposure`).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d exposures were recorded for answers that nobody got (%v)", rows, err)
+	}
+}
+
+func TestNothingIsAnsweredWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	query := b.groups(t, b.person(t, "petr"))
+	b.db.pool.Close()
+	answer, err := b.Ask(t.Context(), service("recommender"), query)
+	if !errors.Is(err, privacy.ErrUnavailable) || !reflect.DeepEqual(answer, gate.Answer{}) {
+		t.Errorf("got %v, want ErrUnavailable and no answer", err)
+	}
+}
+
+func TestDamagedDataIsDeniedByName(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	for name, damage := range map[string]string{
+		"key":      `update keyring.person_key set wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) where data_subject_id = $1`,
+		"core":     `update vault.sealed_record set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) where data_subject_id = $1`,
+		"events":   `update vault.event_chunk set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) where data_subject_id = $1`,
+		"exposure": `insert into gate.exposure values ($1, 'recommender', 1, 'not sealed', now())`,
+	} {
+		key := b.person(t, "damaged"+name, "grocery.dairy")
+		b.choose(t, key, consent.Granted, "recommendations")
+		if _, err := b.database.OwnerPool(t).Exec(t.Context(), damage, [16]byte(key.DataSubject())); err != nil {
+			t.Fatal(err)
+		}
+		answer := b.mustAsk(t, service("recommender"), b.groups(t, key))
+		if answer.Decision != gate.Deny || len(answer.Attributes) > 0 || answer.Reasons[0].Check != gate.CheckDamaged {
+			t.Errorf("%s: %s, %v", name, answer.Decision, answer.Reasons)
+		}
+		if entry := readEntry(t, b.db, answer.Receipt.Index()); !reflect.DeepEqual(entry.Checks, []string{gate.CheckDamaged}) {
+			t.Errorf("%s: the log says %v", name, entry.Checks)
+		}
+	}
+}
+
+// What the recipient was told adds up over queries, in memory of nobody but the ledger.
+func TestExposureLedgerRemembers(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "eva", "beauty.unscented_lotion", "beauty.cotton", "grocery.dairy")
+	b.choose(t, key, consent.Granted, "recommendations")
+	b.choose(t, key, consent.Granted, "newsletter")
+	ask := func() any { return revealed(b.mustAsk(t, service("recommender"), b.groups(t, key)))["purchases.product_groups"] }
+	want := []string{"beauty.unscented_lotion", "beauty.cotton", "grocery.dairy"}
+	if diff := cmp.Diff(any(want), ask()); diff != "" {
+		t.Fatal(diff)
+	}
+	entries := countEntries(t, b.db)
+	b.purchases(t, key, 1, "health.minerals", "bakery")
+	// The third signal stays out, whatever it would have stood beside.
+	if diff := cmp.Diff(any([]string{"beauty.unscented_lotion", "bakery", "beauty.cotton"}), ask()); diff != "" {
+		t.Error(diff)
+	}
+	var rows int
+	if err := b.db.pool.QueryRow(t.Context(), `select count(*) from gate.exposure`).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d rows in the ledger, want 1: nothing new was told (%v)", rows, err)
+	}
+	if got := countEntries(t, b.db); got != entries+1 {
+		t.Errorf("%d entries for one query", got-entries)
+	}
+	if c := b.Counters(); c.Exposures != 1 || c.Suppressed != 1 {
+		t.Errorf("counters %+v", c)
+	}
+	if dump := b.database.Dump(t); strings.Contains(dump, "lotion") || strings.Contains(dump, "cotton") {
+		t.Error("the dump names a product group")
+	}
+}
+
+// Two queries at once, each harmless, must not get away with half of a whole each.
+func TestConcurrentQueriesCannotSplitAComposition(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	for n := range 6 {
+		name := string(rune('a' + n))
+		// Purchases and views each hold one half: lotion 45 and cotton 35, minerals 30.
+		key := b.person(t, "split"+name, "beauty.unscented_lotion", "beauty.cotton", "grocery.dairy", "bakery")
+		b.views(t, key, "health.minerals", "grocery.dairy", "pets")
+		b.choose(t, key, consent.Granted, "recommendations")
+		told := map[string]bool{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for i := range 8 {
+			query := b.groups(t, key)
+			if i%2 == 0 {
+				query.Attributes = []privacy.AttributeName{"views.product_groups"}
+			}
+			wg.Go(func() {
+				answer, err := b.Ask(t.Context(), service("recommender"), query)
+				if err != nil {
+					if !errors.Is(err, privacy.ErrUnavailable) {
+						t.Error(err)
+					}
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, r := range answer.Attributes {
+					for _, value := range r.Values {
+						told[value.RevealPersonalData()] = true
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if told["beauty.unscented_lotion"] && told["beauty.cotton"] && told["health.minerals"] {
+			t.Errorf("person %s: the recipient knows all three", name)
+		}
+	}
+}
+
+func (b *gateBench) views(t testing.TB, key *vault.PersonKey, groups ...string) {
+	t.Helper()
+	var events []vault.Event
+	for i := len(groups) - 1; i >= 0; i-- {
+		events = append(events, vault.Event{
+			Type: "view", At: time.Now().Add(-time.Duration(i+1) * time.Hour),
+			Fields: map[privacy.AttributeName]privacy.Plain{"product_group": privacy.NewPlain(groups[i])},
+		})
+	}
+	sealed, err := key.SealChunk("views", 0, 1, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := b.keys.Vault().Slot(key.DataSubject(), "views")
+	b.exec(t, `insert into vault.event_chunk (data_subject_id, slot, chunk, record_version, event_count, sealed) values ($1, $2, 0, 1, $3, $4)`,
+		[16]byte(key.DataSubject()), slot[:], len(events), sealed)
+}
+
+func TestReidentifyIsForOfficersOnOrder(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	key := b.person(t, "petr")
+	request := gate.Reidentification{Recipient: "crm", Pseudonym: b.pseudonym(t, "crm", key), Purpose: "data_subject_request"}
+	got, err := b.Reidentify(t.Context(), dpo, request)
+	if err != nil || got.DataSubject != key.DataSubject() {
+		t.Fatalf("the officer's order: %v", err)
+	}
+	if entry := readEntry(t, b.db, got.Receipt.Index()); entry.Kind != audit.PersonReidentified || entry.Concerning != "crm" {
+		t.Errorf("the log says %s for %s", entry.Kind, entry.Concerning)
+	}
+	before := countEntries(t, b.db)
+	for name, attempt := range map[string]struct {
+		principal privacy.Principal
+		change    func(*gate.Reidentification)
+	}{
+		"a service":     {service("crm"), func(*gate.Reidentification) {}},
+		"an auditor":    {privacy.Principal{ID: "a", Role: privacy.RoleAuditor}, func(*gate.Reidentification) {}},
+		"out of wonder": {dpo, func(r *gate.Reidentification) { r.Purpose = "analytics" }},
+	} {
+		r := request
+		attempt.change(&r)
+		if _, err := b.Reidentify(t.Context(), attempt.principal, r); !errors.Is(err, privacy.ErrForbidden) {
+			t.Errorf("%s: %v, want ErrForbidden", name, err)
+		}
+	}
+	wrong := request
+	wrong.Pseudonym = b.pseudonym(t, "web_shop", key)
+	if _, err := b.Reidentify(t.Context(), dpo, wrong); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("another recipient's pseudonym: %v, want ErrInvalid", err)
+	}
+	if after := countEntries(t, b.db); after != before+4 {
+		t.Errorf("%d of 4 refusals are in the log", after-before)
+	}
+	for pointer, change := range map[string]func(*gate.Reidentification){
+		"/purpose":   func(r *gate.Reidentification) { r.Purpose = "curiosity" },
+		"/recipient": func(r *gate.Reidentification) { r.Recipient = "stranger" },
+	} {
+		r := request
+		change(&r)
+		_, err := b.Reidentify(t.Context(), dpo, r)
+		if field, ok := errors.AsType[*privacy.FieldError](err); !ok || field.Pointer != pointer {
+			t.Errorf("%s: %v", pointer, err)
+		}
+	}
+}
