@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,6 +76,7 @@ func (q *Query) validate(s *sheet) (*request, error) {
 	if len(q.Attributes) == 0 || len(q.Attributes) > MaxAttributes {
 		return nil, refuse("/attributes", fmt.Sprintf("must name 1 to %d attributes", MaxAttributes))
 	}
+	var streams []privacy.DataCategory
 	for i, name := range q.Attributes {
 		a := s.attributes[name]
 		if a == nil {
@@ -86,6 +88,11 @@ func (q *Query) validate(s *sheet) (*request, error) {
 			}
 		}
 		r.attributes[i] = a
+		if a.derive != nil && !slices.Contains(streams, a.Category) {
+			if streams = append(streams, a.Category); len(streams) > MaxStreams {
+				return nil, refuse("/attributes/"+strconv.Itoa(i), fmt.Sprintf("draws on more than %d kinds of events", MaxStreams))
+			}
+		}
 	}
 	if q.Trigger != nil && q.Trigger.OccurredAt.IsZero() {
 		return nil, refuse("/trigger/occurred_at", "is missing")

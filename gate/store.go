@@ -28,6 +28,9 @@ type Store interface {
 // Slot is where a sealed category is stored.
 type Slot = [16]byte
 
+// MaxStreams is how many event streams one query may draw upon.
+const MaxStreams = 4
+
 // LoadQuery says what to read.
 type LoadQuery struct {
 	DataSubject privacy.DataSubjectID
@@ -38,8 +41,8 @@ type LoadQuery struct {
 	Recipient privacy.RecipientID
 	// Records are slots of sealed records.
 	Records []Slot
-	// Streams are slots of event streams, of each of which the newest Chunks chunks
-	// are read.
+	// Streams are slots of at most MaxStreams event streams, of each of which the newest
+	// Chunks chunks are read.
 	Streams []Slot
 	Chunks  int
 	// LogSize asks for the size of the audit log in the same snapshot.

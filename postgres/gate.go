@@ -56,6 +56,10 @@ const (
 // Load implements [gate.Store]. The parts of one statement share one snapshot. The
 // columns mean different things in different parts; they are read as the bytes that
 // PostgreSQL sends, because this is the one statement that every query waits for.
+//
+// Streams are four parameters and not an array: of an array PostgreSQL guesses that it
+// has ten elements, finds the general plan dear for that, and plans the statement anew
+// each time, which takes four times as long as running it.
 func (s *GateStore) Load(ctx context.Context, load gate.LoadQuery) (gate.Snapshot, error) {
 	const sqlGateLoad = `
 select 0 as part, null::bytea as ref,
@@ -72,7 +76,7 @@ from vault.sealed_record r
 where r.data_subject_id = $1 and r.slot = any ($2::bytea[])
 union all
 select 3, c.slot, c.chunk, c.record_version, c.sealed, null, null, null, null
-from unnest($3::bytea[]) as wanted (slot) cross join lateral (
+from (values ($3::bytea), ($9), ($10), ($11)) as wanted (slot) cross join lateral (
     select e.slot, e.chunk, e.record_version, e.sealed
     from vault.event_chunk e
     where e.data_subject_id = $1 and e.slot = wanted.slot
@@ -92,10 +96,17 @@ from gate.exposure x
 where x.data_subject_id = $1 and x.recipient = $7
 order by x.exposure_number desc
 limit 1)`
+	var streams [gate.MaxStreams][]byte
+	if len(load.Streams) > len(streams) {
+		return gate.Snapshot{}, fmt.Errorf("loading person: more than %d streams: %w", len(streams), privacy.ErrInvalid)
+	}
+	for i := range load.Streams {
+		streams[i] = load.Streams[i][:]
+	}
 	rows, err := s.db.pool.Query(ctx, sqlGateLoad,
 		pgx.QueryResultFormats{pgx.BinaryFormatCode},
-		pgtype.UUID{Bytes: load.DataSubject, Valid: true}, slotList(load.Records), slotList(load.Streams), load.Chunks,
-		load.Purposes, load.Channel, load.Recipient, load.LogSize)
+		pgtype.UUID{Bytes: load.DataSubject, Valid: true}, slotList(load.Records), streams[0], load.Chunks,
+		load.Purposes, load.Channel, load.Recipient, load.LogSize, streams[1], streams[2], streams[3])
 	if err != nil {
 		return gate.Snapshot{}, fmt.Errorf("loading person: %w", translate(err))
 	}

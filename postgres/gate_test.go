@@ -531,3 +531,32 @@ func TestReidentifyIsForOfficersOnOrder(t *testing.T) {
 		}
 	}
 }
+
+// The statement that every query waits for must not be planned anew each time: that
+// takes several times as long as running it.
+func TestGateLoadIsPlannedOnce(t *testing.T) {
+	t.Parallel()
+	database := pgtest.New(t)
+	db, err := Open(t.Context(), Config{URL: database.URL(), MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	store := NewGateStore(db, nil)
+	for range 30 {
+		if _, err := store.Load(t.Context(), gate.LoadQuery{
+			DataSubject: privacy.DataSubjectID{1}, Purposes: []privacy.Purpose{"newsletter"}, Channel: "email", Recipient: "crm",
+			Records: []gate.Slot{{1}, {2}}, Streams: []gate.Slot{{3}}, Chunks: 4,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var general, custom int
+	if err := db.pool.QueryRow(t.Context(), `select generic_plans, custom_plans from pg_prepared_statements where statement like '%gate.exposure%'`).
+		Scan(&general, &custom); err != nil {
+		t.Fatal(err)
+	}
+	if general < 20 {
+		t.Errorf("%d general plans, %d of its own", general, custom)
+	}
+}
