@@ -8,7 +8,6 @@ import (
 
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
-	"github.com/mahrem/mahrem/vault"
 )
 
 // Event fields that derivations read. docs/gate.md names them for intake.
@@ -17,15 +16,22 @@ const (
 	fieldAmount privacy.AttributeName = "amount"
 )
 
+// event is what derivations see of something that happened.
+type event struct {
+	kind          string
+	at            time.Time
+	group, amount privacy.Plain
+}
+
 // derivation computes an attribute from a stream of events.
 type derivation struct {
-	// event is the type of the events that count.
-	event string
+	// kind is the type of the events that count.
+	kind string
 	// window is how far back events count where the catalogue gives no greatest age.
 	window time.Duration
 	// pool returns the values, the newest first, from events of the window, newest
 	// first. Events that reveal something by themselves are not among them.
-	pool func(s *sheet, events []vault.Event) []item
+	pool func(s *sheet, events []event) []item
 }
 
 const quarter = 90 * 24 * time.Hour
@@ -44,12 +50,12 @@ var derivations = map[string]*derivation{
 }
 
 // derived computes the pool of a derived attribute.
-func (s *sheet) derived(a *attribute, events []vault.Event, limits []int, at time.Time) []item {
+func (s *sheet) derived(a *attribute, events []event, limits []int, at time.Time) []item {
 	window := a.derive.window
 	if a.MaxAge.Duration > 0 {
 		window = a.MaxAge.Duration
 	}
-	return a.derive.pool(s, s.harmless(events, a.derive.event, limits, at.Add(-window), at))
+	return a.derive.pool(s, s.harmless(events, a.derive.kind, limits, at.Add(-window), at))
 }
 
 // harmless returns the events of one type between two moments, newest first, without
@@ -57,14 +63,14 @@ func (s *sheet) derived(a *attribute, events []vault.Event, limits []int, at tim
 // catalogue does not know. Whatever is computed is computed from these: a person with a
 // sensitive purchase and one without it have the same list, the same last purchase and
 // the same spending.
-func (s *sheet) harmless(events []vault.Event, kind string, limits []int, since, until time.Time) []vault.Event {
-	kept := make([]vault.Event, 0, len(events))
+func (s *sheet) harmless(events []event, kind string, limits []int, since, until time.Time) []event {
+	kept := make([]event, 0, len(events))
 	for i := range events {
 		e := &events[i]
-		if e.Type != kind || e.At.Before(since) || e.At.After(until) {
+		if e.kind != kind || e.at.Before(since) || e.at.After(until) {
 			continue
 		}
-		if group := s.groups[policies.GroupID(e.Fields[fieldGroup].RevealPersonalData())]; group != nil && !reveals(group.points, limits) {
+		if group := s.groups[policies.GroupID(e.group.RevealPersonalData())]; group != nil && !reveals(group.points, limits) {
 			kept = append(kept, *e)
 		}
 	}
@@ -74,13 +80,13 @@ func (s *sheet) harmless(events []vault.Event, kind string, limits []int, since,
 	return kept
 }
 
-func newestFirst(a, b vault.Event) int { return b.At.Compare(a.At) }
+func newestFirst(a, b event) int { return b.at.Compare(a.at) }
 
 // recentGroups returns the distinct product groups.
-func recentGroups(s *sheet, events []vault.Event) []item {
+func recentGroups(s *sheet, events []event) []item {
 	var pool []item
 	for i := range events {
-		value := events[i].Fields[fieldGroup]
+		value := events[i].group
 		if !slices.ContainsFunc(pool, func(it item) bool { return it.value == value }) {
 			group := s.groups[policies.GroupID(value.RevealPersonalData())]
 			pool = append(pool, item{value: value, key: group.key, points: group.points})
@@ -90,10 +96,10 @@ func recentGroups(s *sheet, events []vault.Event) []item {
 }
 
 // frequency returns how many days a month, over three months, saw an event.
-func frequency(_ *sheet, events []vault.Event) []item {
+func frequency(_ *sheet, events []event) []item {
 	days, last := 0, ""
 	for i := range events {
-		if day := events[i].At.UTC().Format(time.DateOnly); day != last {
+		if day := events[i].at.UTC().Format(time.DateOnly); day != last {
 			days, last = days+1, day
 		}
 	}
@@ -101,16 +107,16 @@ func frequency(_ *sheet, events []vault.Event) []item {
 }
 
 // lastDay returns the day of the newest event.
-func lastDay(_ *sheet, events []vault.Event) []item {
+func lastDay(_ *sheet, events []event) []item {
 	if len(events) == 0 {
 		return nil
 	}
-	return []item{{value: privacy.NewPlain(events[0].At.UTC().Format(time.DateOnly))}}
+	return []item{{value: privacy.NewPlain(events[0].at.UTC().Format(time.DateOnly))}}
 }
 
 // spendTotal returns what was spent, in whole units of the currency. A person without
 // purchases has no value, and an amount that cannot be read makes the sum unknown.
-func spendTotal(_ *sheet, events []vault.Event) []item {
+func spendTotal(_ *sheet, events []event) []item {
 	cents, ok := sum(events)
 	return number(ok, cents/100)
 }
@@ -119,7 +125,7 @@ func spendTotal(_ *sheet, events []vault.Event) []item {
 var spendEdges = []int{0, 20, 50, 100, 200, 500}
 
 // spendBand returns the band into which the total falls.
-func spendBand(_ *sheet, events []vault.Event) []item {
+func spendBand(_ *sheet, events []event) []item {
 	cents, ok := sum(events)
 	text, inBand := band(int(cents/100), spendEdges)
 	if !ok || !inBand {
@@ -128,9 +134,9 @@ func spendBand(_ *sheet, events []vault.Event) []item {
 	return []item{{value: privacy.NewPlain(text)}}
 }
 
-func sum(events []vault.Event) (cents int64, ok bool) {
+func sum(events []event) (cents int64, ok bool) {
 	for i := range events {
-		c, ok := parseCents(events[i].Fields[fieldAmount].RevealPersonalData())
+		c, ok := parseCents(events[i].amount.RevealPersonalData())
 		if !ok {
 			return 0, false
 		}

@@ -15,7 +15,7 @@ type opener interface {
 	// record returns what is held in a category; nil if there is nothing.
 	record(category privacy.DataCategory) (vault.Record, error)
 	// events returns the newest events of a stream, in any order.
-	events(stream privacy.DataCategory) ([]vault.Event, error)
+	events(stream privacy.DataCategory) ([]event, error)
 }
 
 // ladder takes each requested attribute down from exact to what may be told.

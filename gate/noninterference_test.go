@@ -16,19 +16,17 @@ import (
 )
 
 // shopper is a person of the property tests: what they bought and looked at.
-type shopper struct{ purchases, views []vault.Event }
+type shopper struct{ purchases, views []event }
 
 var testTime = time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 
-func randomEvents(r *rand.Rand, kind string, groups []policies.GroupID, n int) []vault.Event {
-	events := make([]vault.Event, n)
+func randomEvents(r *rand.Rand, kind string, groups []policies.GroupID, n int) []event {
+	events := make([]event, n)
 	for i := range events {
-		events[i] = vault.Event{
-			Type: kind, At: testTime.Add(-time.Duration(r.IntN(150*24*60)) * time.Minute),
-			Fields: map[privacy.AttributeName]privacy.Plain{
-				fieldGroup:  privacy.NewPlain(string(groups[r.IntN(len(groups))])),
-				fieldAmount: privacy.NewPlain(strconv.Itoa(r.IntN(40)) + ".50"),
-			},
+		events[i] = event{
+			kind: kind, at: testTime.Add(-time.Duration(r.IntN(150*24*60)) * time.Minute),
+			group:  privacy.NewPlain(string(groups[r.IntN(len(groups))])),
+			amount: privacy.NewPlain(strconv.Itoa(r.IntN(40)) + ".50"),
 		}
 	}
 	return events
@@ -97,11 +95,11 @@ func (p shopper) answer(t *testing.T, s *sheet, n int, law privacy.Jurisdiction,
 		},
 		opener: &plainPerson{
 			records: map[privacy.DataCategory]vault.Record{"core": core, "profile": {"persona": field(persona)}},
-			streams: map[privacy.DataCategory][]vault.Event{"purchases": p.purchases, "views": p.views},
+			streams: map[privacy.DataCategory][]event{"purchases": p.purchases, "views": p.views},
 		},
 		told: told, tie: testTie,
 	}
-	v, err := d.decide(t.Context())
+	v, err := d.decided(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
@@ -13,11 +14,17 @@ type sealedPerson struct {
 	key      *vault.PersonKey
 	snapshot *Snapshot
 	opened   []openedRecord
+	streams  []openedStream
 }
 
 type openedRecord struct {
 	category privacy.DataCategory
 	record   vault.Record
+}
+
+type openedStream struct {
+	stream privacy.DataCategory
+	events []event
 }
 
 var _ opener = (*sealedPerson)(nil)
@@ -45,23 +52,34 @@ func (p *sealedPerson) record(category privacy.DataCategory) (vault.Record, erro
 	return record, nil
 }
 
-// events implements [opener]. The chunks come newest first and hold their events oldest
-// first.
-func (p *sealedPerson) events(stream privacy.DataCategory) ([]vault.Event, error) {
+// events implements [opener]. The values stay where they are in the opened chunk.
+func (p *sealedPerson) events(stream privacy.DataCategory) ([]event, error) {
+	for i := range p.streams {
+		if p.streams[i].stream == stream {
+			return p.streams[i].events, nil
+		}
+	}
 	slot := p.vault.Slot(p.key.DataSubject(), stream)
-	var all []vault.Event
+	var views []vault.EventView
 	for i := range p.snapshot.Chunks {
 		c := &p.snapshot.Chunks[i]
 		if c.Slot != slot {
 			continue
 		}
-		events, err := p.key.OpenChunk(stream, c.Chunk, c.Version, c.Sealed)
-		if err != nil {
+		var err error
+		if views, err = p.key.OpenChunkViews(views, stream, c.Chunk, c.Version, c.Sealed); err != nil {
 			return nil, fmt.Errorf("opening events: %w", err)
 		}
-		for j := len(events) - 1; j >= 0; j-- {
-			all = append(all, events[j])
-		}
 	}
-	return all, nil
+	events := make([]event, len(views))
+	for i := range views {
+		v := &views[i]
+		// Oldest first as they come; the other way round they mostly are in order.
+		events[len(views)-1-i] = event{kind: v.Type, at: v.At, group: v.Value(fieldGroup), amount: v.Value(fieldAmount)}
+	}
+	if !slices.IsSortedFunc(events, newestFirst) {
+		slices.SortStableFunc(events, newestFirst)
+	}
+	p.streams = append(p.streams, openedStream{stream, events})
+	return events, nil
 }

@@ -398,7 +398,9 @@ func TestExposureLedgerRemembers(t *testing.T) {
 	key := b.person(t, "eva", "beauty.unscented_lotion", "beauty.cotton", "grocery.dairy")
 	b.choose(t, key, consent.Granted, "recommendations")
 	b.choose(t, key, consent.Granted, "newsletter")
-	ask := func() any { return revealed(b.mustAsk(t, service("recommender"), b.groups(t, key)))["purchases.product_groups"] }
+	ask := func() any {
+		return revealed(b.mustAsk(t, service("recommender"), b.groups(t, key)))["purchases.product_groups"]
+	}
 	want := []string{"beauty.unscented_lotion", "beauty.cotton", "grocery.dairy"}
 	if diff := cmp.Diff(any(want), ask()); diff != "" {
 		t.Fatal(diff)
