@@ -233,13 +233,22 @@ func good(r *route) request {
 	case "/v1/query":
 		out.body = queryBody
 	case "/v1/consents":
-		out.body = consentBody
+		out.body = consentOf(out.token, consentBody)
 	case "/v1/reidentify":
 		out.body = reidentifyBody
 	case "/v1/ingest":
 		out.target, out.body, out.contentType = "/v1/ingest?map=complete-journey-transactions", ingestBody, "application/x-ndjson"
 	}
 	return out
+}
+
+// consentOf names the person in a consent request as the caller may: a service by its own
+// pseudonym.
+func consentOf(token, body string) string {
+	if token != string(privacy.RoleService) {
+		return body
+	}
+	return strings.Replace(body, `{"identifier":{"kind":"customer_number","value":"C-1"}}`, `{"pseudonym":"`+string(shopPseudonym)+`"}`, 1)
 }
 
 func mustStatus(t *testing.T, w *httptest.ResponseRecorder, want int) {

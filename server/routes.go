@@ -84,9 +84,14 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	return consentAnswer(receipt), err
 }
 
-// find returns the person whom the caller names.
+// find returns the person whom the caller names. Who may not know whether a person exists
+// names them by the pseudonym that they were given: by an identifier they could try out
+// whom we know.
 func (c *call) find(ctx context.Context, ref gate.Ref) (privacy.DataSubjectID, error) {
 	if ref.Pseudonym == "" {
+		if !c.principal.MayKnowWhetherPersonExists() {
+			return privacy.DataSubjectID{}, refuseField(invalid, "/data_subject/identifier", "is for data protection officers; name the person by the pseudonym from an answer")
+		}
 		if c.server.services.Directory == nil {
 			return privacy.DataSubjectID{}, refuse(unavailable)
 		}

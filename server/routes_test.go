@@ -41,6 +41,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		for _, role := range allRoles {
 			call := good(r)
 			call.token = string(role)
+			if r.path == "/v1/consents" {
+				call.body = consentOf(call.token, consentBody)
+			}
 			status := http.StatusForbidden
 			if slices.Contains(want[r.path], role) {
 				if status = http.StatusOK; r.path == "/v1/consents" {
@@ -165,7 +168,7 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 		t.Error("somebody else was looked for")
 	}
 	for _, action := range []consent.Action{consent.Granted, consent.Refused, consent.Withdrawn, consent.Objected} {
-		body := strings.Replace(consentBody, "withdrawn", string(action), 1)
+		body := consentOf("service", strings.Replace(consentBody, "withdrawn", string(action), 1))
 		mustStatus(t, do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: body}), http.StatusCreated)
 		if f.lastAction != action {
 			t.Errorf("%s was recorded as %s", action, f.lastAction)
@@ -197,7 +200,14 @@ func TestWhoIsMeant(t *testing.T) {
 			t.Errorf("%s: consent of %v", name, f.lastChange.DataSubject)
 		}
 	}
-	w := do(s, request{target: "/v1/reidentify", token: "dpo", contentType: "application/json", body: strings.Replace(reidentifyBody, "shop", "mailer", 1)})
+	// By an identifier a service could try out who exists.
+	f.lastIdentifier = privacy.Identifier{}
+	w := do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: consentBody})
+	mustStatus(t, w, http.StatusUnprocessableEntity)
+	if f.lastIdentifier != (privacy.Identifier{}) || !strings.Contains(w.Body.String(), `"pointer":"/data_subject/identifier"`) {
+		t.Errorf("a service named a person by an identifier: %s", w.Body)
+	}
+	w = do(s, request{target: "/v1/reidentify", token: "dpo", contentType: "application/json", body: strings.Replace(reidentifyBody, "shop", "mailer", 1)})
 	mustStatus(t, w, http.StatusUnprocessableEntity)
 	if !strings.Contains(w.Body.String(), `"pointer":"/recipient"`) {
 		t.Errorf("got %s", w.Body)
@@ -227,7 +237,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 	for _, test := range tests {
 		s := newServer(&fake{err: test.err}, Config{})
-		w := do(s, request{target: "/v1/consents", token: test.role, contentType: "application/json", body: consentBody})
+		w := do(s, request{target: "/v1/consents", token: test.role, contentType: "application/json", body: consentOf(test.role, consentBody)})
 		mustStatus(t, w, test.status)
 		var document struct {
 			Type, Title, Instance string
