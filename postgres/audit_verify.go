@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
@@ -19,12 +21,26 @@ func (l *AuditLog) Verify(ctx context.Context, progress func(done, total uint64)
 	if l.verifier == nil {
 		return audit.Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)
 	}
-	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	return verifyLog(ctx, l.db, l.verifier, progress)
+}
+
+// VerifyAuditLog is [AuditLog.Verify] for a log that need not open: one that was tampered
+// with so that [OpenAuditLog] refuses it still has a first bad index.
+func VerifyAuditLog(ctx context.Context, db *DB, origin string, key ed25519.PublicKey, progress func(done, total uint64)) (audit.Report, error) {
+	verifier, err := audit.NewVerifier(origin, key)
+	if err != nil {
+		return audit.Report{}, fmt.Errorf("verifying log: %w", err)
+	}
+	return verifyLog(ctx, db, verifier, progress)
+}
+
+func verifyLog(ctx context.Context, db *DB, verifier note.Verifier, progress func(done, total uint64)) (audit.Report, error) {
+	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verifying log: %w", translate(err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: l.verifier, Progress: progress})
+	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: verifier, Progress: progress})
 }
 
 // auditSource reads the log within one transaction. Pages are reused, so that a log of

@@ -52,7 +52,7 @@ test postgres:          vault/keydir internal/pgtest
 test server:            vault/keydir; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
 test internal/assembly: internal/pgtest; github.com/jackc/pgx/v5
-test internal/demo:     internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
+test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
 test cmd/mahrem:        internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5

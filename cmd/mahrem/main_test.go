@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mahrem": main})
+}
+
+// TestScripts runs the transcripts. Each one has a home and an embedded PostgreSQL of
+// its own, as somebody at a terminal would.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// Run as root, PostgreSQL is another account and has to get into the home.
+			home, err := os.MkdirTemp("/tmp", "mahrem-script-")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { _ = os.RemoveAll(home) })
+			if err := os.Chmod(home, 0o755); err != nil {
+				return err
+			}
+			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
+			for _, name := range []string{"MAHREM_PG_BIN", "PATH"} {
+				env.Setenv(name, os.Getenv(name))
+			}
+			return nil
+		},
+	})
+}

@@ -1,0 +1,156 @@
+package assembly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/config"
+	"github.com/mahrem/mahrem/postgres"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/server/token"
+	"github.com/mahrem/mahrem/vault/keydir"
+)
+
+// Options are what a caller of [Open] may want otherwise. The zero value is right for a
+// command that runs and ends.
+type Options struct {
+	// SignEvery is the rhythm of checkpoints; zero means that one is signed at the end,
+	// if anything was logged.
+	SignEvery time.Duration
+	// Now is the clock of the log, of tokens and of triggers; nil means time.Now.
+	// Consent always goes by the database's clock.
+	Now func() time.Time
+	// Random draws ids; nil means crypto/rand.
+	Random io.Reader
+	// Logger gets what an operator must know; nil means slog.Default().
+	Logger *slog.Logger
+	// Database is one that is open already; it is not closed. Nil means the one that the
+	// settings name.
+	Database *Database
+	// Base stops before the log and everything that needs it: keys and database only, for
+	// looking at a log that may not open.
+	Base bool
+	// MaxConns bounds the connections; zero means the default of package postgres.
+	MaxConns int32
+}
+
+// House is an open Mahrem.
+type House struct {
+	Settings config.Config
+	Database *Database
+	DB       *postgres.DB
+	Keys     *keydir.Keys
+	Log      *postgres.AuditLog
+	Tokens   *token.Tokens
+	Services
+
+	options Options
+	closers []func(context.Context) error
+}
+
+// Open opens everything, in the order in which it depends on one another, or nothing.
+func Open(ctx context.Context, settings config.Config, options Options) (*House, error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	h := &House{Settings: settings, options: options, Database: options.Database}
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
+	return h, nil
+}
+
+func (h *House) open(ctx context.Context) (err error) {
+	// The keys come first: without them nothing else is of use, and reading them is
+	// quicker than starting a database.
+	if h.Keys, err = keydir.Open(h.Settings.Keys, keydir.Config{}); err != nil {
+		return err
+	}
+	if h.Tokens, err = token.New(h.Keys.TokenKeyset(), token.Config{Now: h.options.Now, Random: h.options.Random}); err != nil {
+		return err
+	}
+	if h.Database == nil {
+		if h.Database, err = OpenDatabase(ctx, h.Settings); err != nil {
+			return err
+		}
+		h.onClose(func(context.Context) error { return h.Database.Close() })
+	}
+	if h.DB, err = postgres.Open(ctx, postgres.Config{URL: h.Database.URL(), MaxConns: h.options.MaxConns}); err != nil {
+		return err
+	}
+	h.onClose(func(context.Context) error { h.DB.Close(); return nil })
+	pending, err := h.DB.PendingMigrations(ctx)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		return fmt.Errorf("the database lacks %d of this binary's migrations; run: mahrem migrate up", len(pending))
+	}
+	if err := h.checkKEK(ctx); err != nil {
+		return err
+	}
+	if h.options.Base {
+		return nil
+	}
+	if err := h.openLog(ctx); err != nil {
+		return err
+	}
+	return h.openServices(ctx)
+}
+
+func (h *House) openLog(ctx context.Context) (err error) {
+	every := h.options.SignEvery
+	if every == 0 {
+		every = -1
+	}
+	h.Log, err = postgres.OpenAuditLog(ctx, h.DB, postgres.AuditConfig{
+		Origin: h.Settings.Origin, PublicKey: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog, SignEvery: every,
+		Actor: h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	h.onClose(h.Log.Close)
+	if h.options.SignEvery == 0 {
+		h.onClose(func(ctx context.Context) error {
+			if size, err := h.Log.Size(ctx); err != nil || size == 0 {
+				return err
+			}
+			return h.Log.SignCheckpoint(ctx)
+		})
+	}
+	return nil
+}
+
+// VerifyLog recomputes the whole log; it works on a house that was opened as Base too.
+func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)) (audit.Report, error) {
+	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.Keys.LogPublicKey(), progress)
+}
+
+// onClose has f called by Close, before everything that was opened earlier.
+func (h *House) onClose(f func(context.Context) error) { h.closers = append(h.closers, f) }
+
+// Close closes everything in the reverse order of opening. It loses nothing: what was
+// answered is in the log, and what waits for the log is written first.
+func (h *House) Close(ctx context.Context) error {
+	var errs []error
+	for i := len(h.closers) - 1; i >= 0; i-- {
+		errs = append(errs, h.closers[i](ctx))
+	}
+	h.closers = nil
+	return errors.Join(errs...)
+}
+
+// Operator is the principal of somebody who works on this machine with the key
+// directory in hand. Their account is tagged in the log like any other.
+func Operator(account string) privacy.Principal {
+	return privacy.Principal{ID: account, Role: privacy.RoleDPO}
+}

@@ -1,0 +1,68 @@
+package assembly
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/server"
+)
+
+// Server returns the HTTP API over this house.
+func (h *House) Server(config server.Config) (*server.Server, error) {
+	way, err := pseudonym.NewReidentifier(h.People, h.Gate, h.Log)
+	if err != nil {
+		return nil, err
+	}
+	return server.New(server.Services{
+		Tokens:     h.Tokens,
+		Gate:       h.Gate,
+		Directory:  h.People,
+		Pseudonyms: h.Pseudonyms,
+		Reidentify: way,
+		Consent:    h.Consent,
+		Intake:     h.Loader,
+		Log:        h.Log,
+		Health:     health{h},
+	}, config), nil
+}
+
+// health looks at what an answer needs.
+type health struct{ *House }
+
+func (h health) Checks(ctx context.Context) []server.Check {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	size, err := h.Log.Size(ctx)
+	checks := []server.Check{
+		{Name: "database", Err: h.DB.Ping(ctx)},
+		{Name: "log", Detail: fmt.Sprintf("%d entries", size), Err: err},
+	}
+	policy := server.Check{Name: "policies"}
+	if revision := h.Engine.Revision(); revision == nil {
+		policy.Err = fmt.Errorf("no policy is active: %w", privacy.ErrUnavailable)
+	} else {
+		policy.Detail = h.PolicyRevision()
+	}
+	return append(checks, policy)
+}
+
+var _ gate.Engine = (*policies.Engine)(nil)
+
+// Gauges are the gate's totals, for /metrics.
+func (h *House) Gauges() []server.Gauge {
+	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
+		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
+	}
+	return []server.Gauge{
+		counter("mahrem_gate_suppressed_total", "Answers from which composition took something away.",
+			func(c gate.Counters) uint64 { return c.Suppressed }),
+		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
+			func(c gate.Counters) uint64 { return c.Exposures }),
+		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",
+			func(c gate.Counters) uint64 { return c.Redone }),
+	}
+}

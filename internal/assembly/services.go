@@ -1,0 +1,178 @@
+package assembly
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/postgres"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/vault/keydir"
+)
+
+// Services are the rooms of the house.
+type Services struct {
+	Engine     *policies.Engine
+	People     *postgres.VaultStore
+	Gate       *gate.Gate
+	Consent    *consent.Service
+	Loader     *intake.Loader
+	Eraser     *dsar.Eraser
+	Pseudonyms *Pseudonyms
+}
+
+func (h *House) openServices(ctx context.Context) (err error) {
+	if h.Engine, err = OpenPolicies(ctx, h.Settings.Policies); err != nil {
+		return err
+	}
+	catalogue := words{h.Engine}
+	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
+	h.People = store
+	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
+	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
+	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random})
+	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, classifier{h.Engine},
+		intake.Config{Now: h.options.Now, Random: h.options.Random})
+	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
+	return err
+}
+
+// OpenPolicies compiles and activates the bundle in dir, or the one in the binary when
+// dir is empty.
+func OpenPolicies(ctx context.Context, dir string) (*policies.Engine, error) {
+	bundle := policies.Bundle()
+	if dir != "" {
+		bundle = os.DirFS(dir)
+	}
+	return policies.Open(ctx, bundle, policies.Config{})
+}
+
+// PolicyDigest is the digest of the policy revision in force.
+func (h *House) PolicyDigest() audit.Digest { return audit.Digest(h.Engine.Revision().Digest()) }
+
+// PolicyRevision is the digest as text.
+func (h *House) PolicyRevision() string {
+	digest := h.PolicyDigest()
+	return hex.EncodeToString(digest[:])
+}
+
+// checkKEK refuses a key directory that is not the database's own.
+func (h *House) checkKEK(ctx context.Context) error { return h.DB.CheckKEK(ctx, kekCheck{h.Keys}) }
+
+// kekCheck makes the check value with the vault and opens it with the error that names
+// the file.
+type kekCheck struct{ keys *keydir.Keys }
+
+func (k kekCheck) SealCheck() ([]byte, error)    { return k.keys.Vault().SealCheck() }
+func (k kekCheck) OpenCheck(sealed []byte) error { return k.keys.OpenCheck(sealed) }
+
+// CheckRecipient refuses a recipient that the catalogue does not have. The empty one is
+// nobody and passes.
+func (h *House) CheckRecipient(recipient privacy.RecipientID) error {
+	if recipient == "" {
+		return nil
+	}
+	catalogue := h.Engine.Revision().Catalogue()
+	if _, known := catalogue.Recipient(recipient); !known {
+		return &privacy.FieldError{Pointer: "/recipient", Reason: fmt.Sprintf("is not in the catalogue, which has %v", catalogue.Recipients())}
+	}
+	return nil
+}
+
+// subjects finds what the log needs to know of a person.
+type subjects struct{ store *postgres.VaultStore }
+
+func (s subjects) Subject(ctx context.Context, id privacy.DataSubjectID) (audit.Subject, error) {
+	return s.store.AuditSubject(ctx, id)
+}
+
+// words answers which words the catalogue in force knows.
+type words struct{ engine *policies.Engine }
+
+func (w words) catalogue() *policies.Catalogue { return w.engine.Revision().Catalogue() }
+
+func (w words) KnowsPurpose(id privacy.Purpose) bool {
+	_, known := w.catalogue().Purpose(id)
+	return known
+}
+
+func (w words) KnowsChannel(id privacy.Channel) bool {
+	_, known := w.catalogue().Channel(id)
+	return known
+}
+
+func (w words) KnowsCategory(id privacy.DataCategory) bool {
+	_, known := w.catalogue().Category(id)
+	return known
+}
+
+// KnowsJurisdiction admits every country code that some law of the catalogue claims.
+func (w words) KnowsJurisdiction(id privacy.Jurisdiction) bool {
+	return id != "" && w.catalogue().JurisdictionOf(string(id)) != policies.UnknownJurisdiction
+}
+
+func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, bool) {
+	attribute, known := w.catalogue().Attribute(name)
+	if !known {
+		return "", false
+	}
+	return attribute.Category, true
+}
+
+// classifier translates a shop's words by the catalogue in force.
+type classifier struct{ engine *policies.Engine }
+
+func (c classifier) ProductGroup(department, category, productType string) string {
+	return string(c.engine.Revision().Catalogue().ProductGroup(department, category, productType))
+}
+
+// Pseudonyms gives each recipient's pseudonyms and makes the keyset of one that is in
+// the catalogue when it is first needed.
+type Pseudonyms struct {
+	keys   *keydir.Keys
+	engine *policies.Engine
+
+	mu   sync.RWMutex
+	made map[privacy.RecipientID]*pseudonym.Pseudonyms
+}
+
+// Of returns a recipient's pseudonyms, or an error that wraps [privacy.ErrNotFound] for
+// one that the catalogue does not have.
+func (p *Pseudonyms) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	p.mu.RLock()
+	names := p.made[recipient]
+	p.mu.RUnlock()
+	if names != nil {
+		return names, nil
+	}
+	if _, known := p.engine.Revision().Catalogue().Recipient(recipient); !known {
+		return nil, fmt.Errorf("finding pseudonyms of a recipient that is not in the catalogue: %w", privacy.ErrNotFound)
+	}
+	if _, err := p.keys.EnsureRecipient(recipient); err != nil {
+		return nil, err
+	}
+	primitive, err := p.keys.Recipient(recipient)
+	if err != nil {
+		return nil, err
+	}
+	if names, err = pseudonym.New(recipient, primitive); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made[recipient] = names
+	return names, nil
+}
+
+// readyWithin bounds one look at the parts.
+const readyWithin = 2 * time.Second

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/assembly"
+)
+
+// verification is the document of audit verify.
+type verification struct {
+	Whole       bool           `json:"whole"`
+	Entries     uint64         `json:"entries"`
+	Root        string         `json:"root"`
+	Checkpoints uint64         `json:"checkpoints"`
+	Signed      uint64         `json:"signed_entries"`
+	Origin      string         `json:"origin"`
+	FirstBad    *uint64        `json:"first_bad_index,omitempty"`
+	Damages     []audit.Damage `json:"damages"`
+}
+
+func newVerification(report audit.Report, origin string) verification {
+	v := verification{
+		Whole: report.Whole(), Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
+		Signed: report.Signed.Size, Origin: origin, Damages: report.Damages,
+	}
+	if v.Damages == nil {
+		v.Damages = []audit.Damage{}
+	}
+	if bad, found := report.FirstBad(); found {
+		v.FirstBad = &bad.Index
+	}
+	return v
+}
+
+func (a *app) auditVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Recompute the whole log and name the first bad index", Args: cobra.NoArgs,
+		Long: `Recompute every leaf hash, tile, committed root and signed checkpoint of the log from
+its entries. If anything differs the first bad index is named, with what is wrong
+there, and the exit code is 4.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			house, err := a.openWith(cmd.Context(), assembly.Options{Base: true})
+			if err != nil {
+				return err
+			}
+			defer a.close(house)
+			return a.verify(cmd.Context(), house)
+		},
+	}
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) verify(ctx context.Context, house *assembly.House) error {
+	progress := newBar(a.screen.err, "verifying", "entries", -1)
+	report, err := house.VerifyLog(ctx, func(done, total uint64) { progress.set(int64(done), int64(total)) })
+	progress.finish()
+	if err != nil {
+		return err
+	}
+	v := newVerification(report, house.Settings.Origin)
+	err = a.screen.print(v, func(w io.Writer) {
+		if v.Whole {
+			_, _ = fmt.Fprintf(w, "OK, %d entries, checkpoint %s %d %s\n", v.Entries, v.Origin, v.Signed, v.Root[:16])
+			return
+		}
+		_, _ = fmt.Fprintf(w, "NOT WHOLE, first bad index %d\n\n", *v.FirstBad)
+		t := table{header: []string{"index", "what is wrong", "detail"}}
+		for _, damage := range v.Damages {
+			t.add(strconv.FormatUint(damage.Index, 10), string(damage.Kind), damage.Detail)
+		}
+		t.writeTo(w, "")
+		if report.MoreDamages > 0 {
+			_, _ = fmt.Fprintf(w, "and %d more\n", report.MoreDamages)
+		}
+	})
+	if err == nil && !v.Whole {
+		err = exitWith(exitLogBroken)
+	}
+	return err
+}

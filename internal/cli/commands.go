@@ -1,0 +1,23 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// commands are all groups, in the order in which somebody meets them.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		a.demoCommand(),
+		a.initCommand(),
+		a.serveCommand(),
+		a.intakeCommand(),
+		a.queryCommand(),
+		a.subjectCommand(),
+		a.consentCommand(),
+		a.eraseCommand(),
+		a.auditCommand(),
+		a.tokenCommand(),
+		a.migrateCommand(),
+		a.doctorCommand(),
+		a.versionCommand(),
+		exitCodesTopic(),
+	}
+}

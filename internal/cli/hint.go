@@ -1,0 +1,20 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/mahrem/mahrem/internal/localpg"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// hint says what to do next about an error, when there is something to do that the error
+// does not say itself.
+func hint(err error) string {
+	switch {
+	case errors.Is(err, localpg.ErrNoPrograms):
+		return ""
+	case errors.Is(err, privacy.ErrUnavailable):
+		return "nothing was changed; is the database running? mahrem doctor looks into it"
+	}
+	return ""
+}

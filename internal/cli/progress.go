@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// bar shows how far something is, on a terminal only: a log file of a cron job has no
+// use for it.
+type bar struct{ inner *progressbar.ProgressBar }
+
+// newBar starts a bar on w. total may be negative when it is not known.
+func newBar(w io.Writer, title, unit string, total int64) *bar {
+	if !isTerminal(w) {
+		return &bar{}
+	}
+	return &bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(title),
+		progressbar.OptionSetItsString(unit),
+		progressbar.OptionShowIts(),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetWidth(24),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// set moves the bar to done of total.
+func (b *bar) set(done, total int64) {
+	if b.inner == nil {
+		return
+	}
+	if total > 0 && b.inner.GetMax64() != total {
+		b.inner.ChangeMax64(total)
+	}
+	_ = b.inner.Set64(done)
+}
+
+// finish takes the bar off the screen.
+func (b *bar) finish() {
+	if b.inner != nil {
+		_ = b.inner.Finish()
+	}
+}
+
+// newBytesBar is a bar that counts bytes.
+func newBytesBar(w io.Writer, title string, total int64) *bar {
+	if !isTerminal(w) {
+		return &bar{}
+	}
+	return &bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(title),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionSetWidth(24),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// describe changes the title.
+func (b *bar) describe(title string) {
+	if b.inner != nil {
+		b.inner.Describe(title)
+	}
+}

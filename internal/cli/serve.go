@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/server"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var certificate, key string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Answer queries over HTTP", Args: cobra.NoArgs,
+		Long: `Answer queries over HTTP until SIGINT or SIGTERM. A checkpoint of the log is signed
+every second. At the end running requests are finished, and the log is closed after
+the last of them: nothing that was answered is missing from it.
+
+With --policies the directory is watched, and a bundle that changes is activated
+without a failed query; one that does not compile is refused and the last good one
+stays.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (certificate == "") != (key == "") {
+				return usagef("--tls-certificate and --tls-key need each other")
+			}
+			return a.serve(cmd.Context(), server.ServeConfig{CertificateFile: certificate, KeyFile: key})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&a.override.Listen, "listen", "", "address, host:port (MAHREM_LISTEN; default 127.0.0.1:8443)")
+	flags.StringVar(&certificate, "tls-certificate", "", "PEM file; without one, put a proxy with TLS in front")
+	flags.StringVar(&key, "tls-key", "", "PEM file")
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
+	settings, err := a.config()
+	if err != nil {
+		return err
+	}
+	// A port that is taken should be known before the database starts.
+	listener, err := net.Listen("tcp", settings.Listen)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w; choose another one with --listen", settings.Listen, err)
+	}
+	defer func() { _ = listener.Close() }()
+	logger := a.logger()
+	house, err := assembly.Open(ctx, settings, assembly.Options{Logger: logger, SignEvery: time.Second})
+	if err != nil {
+		return err
+	}
+	defer a.close(house)
+	by := privacy.Principal{ID: "server", Role: privacy.RoleAuditor}
+	if _, err := house.Log.Append(ctx, audit.Event{Kind: audit.ServerStarted, Principal: by, Outcome: audit.Done, Policy: house.PolicyDigest()}); err != nil {
+		return fmt.Errorf("logging the start: %w", err)
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	if settings.Policies != "" {
+		go func() { _ = house.Engine.Watch(watching, settings.Policies, time.Second) }()
+	}
+	scheme := "http"
+	if config.CertificateFile != "" {
+		scheme = "https"
+	}
+	_, _ = fmt.Fprintf(a.screen.out, "%s://%s\n", scheme, listener.Addr())
+	a.screen.notef("serving; policies %s; stop with ctrl-c", house.PolicyRevision()[:16])
+	config.CloseLog = func(ctx context.Context) error {
+		_, err := house.Log.Append(ctx, audit.Event{Kind: audit.ServerStopped, Principal: by, Outcome: audit.Done})
+		return errors.Join(err, house.Log.Close(ctx))
+	}
+	api, err := house.Server(server.Config{Log: logger, Gauges: house.Gauges()})
+	if err != nil {
+		return err
+	}
+	if err := api.Serve(ctx, listener, config); err != nil {
+		return err
+	}
+	a.screen.notef("stopped; every answer that left is in the log")
+	return nil
+}

@@ -1,0 +1,152 @@
+// Package config says where a Mahrem lives and how it is reached. There is little to
+// say on purpose: what may be done with data is decided by policies, which are
+// versioned and logged, never by a setting.
+//
+// Three places are read, the later one wins: HOME/mahrem.yaml, the environment
+// (MAHREM_…), the command line. An unknown key, and a value that does not make sense,
+// is an error that names it.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is where one Mahrem lives. The zero value is not usable; see [Load].
+type Config struct {
+	// Home is the directory that everything else is in unless it is said otherwise.
+	Home string `yaml:"-" validate:"required"`
+	// Keys is the key directory. Empty means HOME/keys. It may be on a volume of its
+	// own, and should be: whoever has the database and the keys has the data.
+	Keys string `yaml:"keys" validate:"required"`
+	// DatabaseURL is a PostgreSQL connection string. Empty means the embedded
+	// PostgreSQL in HOME/postgres.
+	DatabaseURL string `yaml:"database_url" validate:"omitempty,uri|contains=="`
+	// Policies is a directory with a policy bundle. Empty means the one in the binary.
+	Policies string `yaml:"policies" validate:"omitempty,dir"`
+	// Listen is the address of the HTTP API. Empty means 127.0.0.1:8443.
+	Listen string `yaml:"listen" validate:"required,hostname_port"`
+	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
+	// change once the log has entries. Empty means mahrem.local/log.
+	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
+}
+
+// DefaultListen is where the HTTP API listens unless it is told otherwise: only this
+// machine, because there is no TLS before a proxy.
+const DefaultListen = "127.0.0.1:8443"
+
+// DefaultOrigin is the log's name unless it is told otherwise.
+const DefaultOrigin = "mahrem.local/log"
+
+// PostgresDir is where the embedded PostgreSQL keeps its data.
+func (c Config) PostgresDir() string { return filepath.Join(c.Home, "postgres") }
+
+// DefaultHome is where a Mahrem lives when nobody said: $MAHREM_HOME, else
+// /var/lib/mahrem for root, else mahrem under the user's data directory (XDG Base
+// Directory Specification).
+func DefaultHome(getenv func(string) string, uid int) string {
+	if home := getenv("MAHREM_HOME"); home != "" {
+		return home
+	}
+	if uid == 0 {
+		return "/var/lib/mahrem"
+	}
+	if data := getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
+		return filepath.Join(data, "mahrem")
+	}
+	return filepath.Join(getenv("HOME"), ".local", "share", "mahrem")
+}
+
+// Load reads the configuration of the Mahrem in home. override holds what the command
+// line said; its empty fields say nothing.
+func Load(home string, getenv func(string) string, override Config) (Config, error) {
+	absolute, err := filepath.Abs(home)
+	if err != nil {
+		return Config{}, fmt.Errorf("finding home: %w", err)
+	}
+	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Keys: filepath.Join(absolute, "keys")}
+	if err := c.readFile(filepath.Join(absolute, "mahrem.yaml")); err != nil {
+		return Config{}, err
+	}
+	c.Home = absolute
+	c.take(Config{
+		Keys:        getenv("MAHREM_KEYS"),
+		DatabaseURL: getenv("MAHREM_DATABASE_URL"),
+		Policies:    getenv("MAHREM_POLICIES"),
+		Listen:      getenv("MAHREM_LISTEN"),
+		Origin:      getenv("MAHREM_ORIGIN"),
+	})
+	c.take(override)
+	return c, c.validate()
+}
+
+// take overwrites fields with those of other that are not empty.
+func (c *Config) take(other Config) {
+	for _, field := range []struct{ to, from *string }{
+		{&c.Keys, &other.Keys},
+		{&c.DatabaseURL, &other.DatabaseURL},
+		{&c.Policies, &other.Policies},
+		{&c.Listen, &other.Listen},
+		{&c.Origin, &other.Origin},
+	} {
+		if *field.from != "" {
+			*field.to = *field.from
+		}
+	}
+}
+
+// readFile reads the settings in path over c. No file is no error: every setting has a
+// default.
+func (c *Config) readFile(path string) error {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening settings: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	decoder := yaml.NewDecoder(file)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	return nil
+}
+
+// names are the settings as somebody writes them.
+var names = map[string]string{
+	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
+	"Policies": "policies (MAHREM_POLICIES, --policies)", "Listen": "listen (MAHREM_LISTEN, --listen)",
+	"Origin": "origin (MAHREM_ORIGIN)",
+}
+
+// wants says what a setting must be; the value itself is not repeated, because a
+// connection string holds a password.
+var wants = map[string]string{
+	"DatabaseURL": "a PostgreSQL connection string",
+	"Policies":    "a directory that exists",
+	"Listen":      "host:port",
+	"Origin":      "a name without spaces and plus signs, such as example.com/mahrem",
+}
+
+func (c Config) validate() error {
+	err := validator.New(validator.WithRequiredStructEnabled()).Struct(c)
+	var fields validator.ValidationErrors
+	if !errors.As(err, &fields) {
+		return err
+	}
+	var texts []string
+	for _, field := range fields {
+		texts = append(texts, fmt.Sprintf("%s must be %s", names[field.Field()], wants[field.Field()]))
+	}
+	return errors.New("checking settings: " + strings.Join(texts, "; "))
+}

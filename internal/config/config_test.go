@@ -1,0 +1,81 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func env(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	file := "listen: 0.0.0.0:9000\norigin: example.com/log\nkeys: /secure/keys\n"
+	if err := os.WriteFile(filepath.Join(home, "mahrem.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(home, env(map[string]string{"MAHREM_ORIGIN": "example.org/log"}), Config{Listen: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Home: home, Keys: "/secure/keys", Listen: "127.0.0.1:1", Origin: "example.org/log"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Load (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		file, env, value, want string
+	}{
+		"unknown key":      {file: "listen: x\n", want: "listen"},
+		"bad address":      {env: "MAHREM_LISTEN", value: "nowhere", want: "listen"},
+		"missing policies": {env: "MAHREM_POLICIES", value: "/does/not/exist", want: "--policies"},
+		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
+		"secret in URL":    {env: "MAHREM_DATABASE_URL", value: "hunter2", want: "connection string"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			home := t.TempDir()
+			if tt.file != "" {
+				if err := os.WriteFile(filepath.Join(home, "mahrem.yaml"), []byte(tt.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Load(home, env(map[string]string{tt.env: tt.value}), Config{})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("Load: %v, want an error that names %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Load repeats a connection string: %v", err)
+			}
+		})
+	}
+}
+
+func TestDefaultHome(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		env  map[string]string
+		uid  int
+		want string
+	}{
+		{map[string]string{"MAHREM_HOME": "/srv/m"}, 0, "/srv/m"},
+		{nil, 0, "/var/lib/mahrem"},
+		{map[string]string{"XDG_DATA_HOME": "/d", "HOME": "/home/x"}, 7, "/d/mahrem"},
+		{map[string]string{"XDG_DATA_HOME": "relative", "HOME": "/home/x"}, 7, "/home/x/.local/share/mahrem"},
+	}
+	for _, tt := range tests {
+		if got := DefaultHome(env(tt.env), tt.uid); got != tt.want {
+			t.Errorf("DefaultHome(%v, %d) = %q, want %q", tt.env, tt.uid, got, tt.want)
+		}
+	}
+}
