@@ -2,6 +2,7 @@ package gate
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -50,41 +51,64 @@ var derivations = map[string]*derivation{
 }
 
 // derived computes the pool of a derived attribute.
-func (s *sheet) derived(a *attribute, events []event, limits []int, at time.Time) []item {
+func (l *ladder) derived(a *attribute) ([]item, error) {
+	events, err := l.harmlessEvents(a.Category, a.derive.kind)
+	if err != nil {
+		return nil, err
+	}
 	window := a.derive.window
 	if a.MaxAge.Duration > 0 {
 		window = a.MaxAge.Duration
 	}
-	return a.derive.pool(s, s.harmless(events, a.derive.kind, limits, at.Add(-window), at))
+	since := l.at.Add(-window)
+	end := sort.Search(len(events), func(i int) bool { return events[i].at.Before(since) })
+	return a.derive.pool(l.sheet, events[:end]), nil
 }
 
-// harmless returns the events of one type between two moments, newest first, without
-// those that reveal a protected inference by themselves and those of groups that the
-// catalogue does not know. Whatever is computed is computed from these: a person with a
-// sensitive purchase and one without it have the same list, the same last purchase and
-// the same spending.
-func (s *sheet) harmless(events []event, kind string, limits []int, since, until time.Time) []event {
+// derivedFrom is a stream as far as derivations may see it.
+type derivedFrom struct {
+	stream privacy.DataCategory
+	kind   string
+	events []event
+}
+
+// harmlessEvents returns the events of one type up to now, newest first, without those
+// that reveal a protected inference by themselves and those of groups that the catalogue
+// does not know. Whatever is computed is computed from these: a person with a sensitive
+// purchase and one without it have the same list, the same last purchase and the same
+// spending.
+func (l *ladder) harmlessEvents(stream privacy.DataCategory, kind string) ([]event, error) {
+	for i := range l.derivedFrom {
+		if d := &l.derivedFrom[i]; d.stream == stream && d.kind == kind {
+			return d.events, nil
+		}
+	}
+	events, err := l.opener.events(stream)
+	if err != nil {
+		return nil, err
+	}
 	kept := make([]event, 0, len(events))
 	for i := range events {
 		e := &events[i]
-		if e.kind != kind || e.at.Before(since) || e.at.After(until) {
+		if e.kind != kind || e.at.After(l.at) {
 			continue
 		}
-		if group := s.groups[policies.GroupID(e.group.RevealPersonalData())]; group != nil && !reveals(group.points, limits) {
+		if group := l.sheet.groups[policies.GroupID(e.group.RevealPersonalData())]; group != nil && !reveals(group.points, l.limits) {
 			kept = append(kept, *e)
 		}
 	}
 	if !slices.IsSortedFunc(kept, newestFirst) {
 		slices.SortStableFunc(kept, newestFirst)
 	}
-	return kept
+	l.derivedFrom = append(l.derivedFrom, derivedFrom{stream, kind, kept})
+	return kept, nil
 }
 
 func newestFirst(a, b event) int { return b.at.Compare(a.at) }
 
 // recentGroups returns the distinct product groups.
 func recentGroups(s *sheet, events []event) []item {
-	var pool []item
+	pool := make([]item, 0, min(len(events), 16))
 	for i := range events {
 		value := events[i].group
 		if !slices.ContainsFunc(pool, func(it item) bool { return it.value == value }) {

@@ -30,6 +30,8 @@ type ladder struct {
 	limits  []int
 	told    ledger
 	tie     func(key string) uint64
+
+	derivedFrom []derivedFrom
 }
 
 // release is what the ladder leaves of a request.
@@ -99,11 +101,10 @@ func (l *ladder) pool(a *attribute, level policies.Level) (policies.Level, []ite
 		return level, nil, nil
 	}
 	if a.derive != nil {
-		events, err := l.opener.events(a.Category)
+		pool, err := l.derived(a)
 		if err != nil {
 			return level, nil, err
 		}
-		pool := l.sheet.derived(a, events, l.limits, l.at)
 		if level == policies.Generalized {
 			pool = l.sheet.generalize(a, pool, nil, l.at)
 		}
