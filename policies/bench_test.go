@@ -54,3 +54,19 @@ func BenchmarkActivate(b *testing.B) {
 		}
 	}
 }
+
+// TestAllocationBudgets guards the stable measure of cost. It is not parallel, as
+// counting allocations demands.
+func TestAllocationBudgets(t *testing.T) {
+	r, ctx, facts := revision(t), t.Context(), shopper()
+	facts.Categories = facts.Categories[:1]
+	if _, err := r.Decide(ctx, facts); err != nil {
+		t.Fatal(err)
+	}
+	if allocs := testing.AllocsPerRun(200, func() { _, _ = r.Decide(ctx, facts) }); allocs > 0 {
+		t.Errorf("a memo hit allocates %v times, want none", allocs)
+	}
+	if allocs := testing.AllocsPerRun(50, func() { _, _ = r.PlanUncached(ctx, facts) }); allocs > 520 {
+		t.Errorf("a plan allocates %v times, want about 500", allocs)
+	}
+}

@@ -43,7 +43,7 @@ type personaFile struct {
 // are errors that name file and line; all that can be found at once are joined. They
 // wrap [privacy.ErrInvalid].
 func LoadCatalogue(bundle fs.FS, dir string) (*Catalogue, error) {
-	l := &loader{bundle: bundle, dir: dir, nodes: map[string]*yaml.Node{}}
+	l := &loader{bundle: bundle, dir: dir, contents: map[string][]byte{}, nodes: map[string]*yaml.Node{}}
 	c := &Catalogue{
 		purposes:      readFile[map[privacy.Purpose]*Purpose](l, filePurposes),
 		categories:    readFile[map[privacy.DataCategory]*Category](l, fileCategories),
@@ -76,13 +76,28 @@ func LoadCatalogue(bundle fs.FS, dir string) (*Catalogue, error) {
 	return c, nil
 }
 
-// loader keeps the YAML nodes beside the decoded values, so that a complaint about a
-// value can name its line.
+// loader keeps the files beside the decoded values, so that a complaint about a value
+// can name its line.
 type loader struct {
-	bundle fs.FS
-	dir    string
-	nodes  map[string]*yaml.Node
-	errs   []error
+	bundle   fs.FS
+	dir      string
+	contents map[string][]byte
+	nodes    map[string]*yaml.Node
+	errs     []error
+}
+
+// node returns the root of a file as YAML nodes, which know their lines. They are read
+// only when somebody asks.
+func (l *loader) node(file string) *yaml.Node {
+	if node, ok := l.nodes[file]; ok {
+		return node
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(l.contents[file], &document); err != nil || len(document.Content) != 1 {
+		return nil
+	}
+	l.nodes[file] = document.Content[0]
+	return l.nodes[file]
 }
 
 func readFile[T any](l *loader, name string) T {
@@ -107,10 +122,7 @@ func readFile[T any](l *loader, name string) T {
 		l.errs = append(l.errs, fmt.Errorf("reading catalogue file %s: more than one document: %w", name, privacy.ErrInvalid))
 		return value
 	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(content, &node); err == nil && len(node.Content) == 1 {
-		l.nodes[name] = node.Content[0]
-	}
+	l.contents[name] = content
 	return value
 }
 
@@ -130,7 +142,7 @@ func (l *loader) fail(file string, keys []string, format string, args ...any) {
 // line returns the line of the deepest node on the path: a mapping's key, or in a list
 // the scalar of that value or the mapping that has it among its values.
 func (l *loader) line(file string, keys ...string) int {
-	node := l.nodes[file]
+	node := l.node(file)
 	if node == nil {
 		return 0
 	}

@@ -88,14 +88,14 @@ func (c *Catalogue) document() map[string]any {
 	doc := map[string]any{}
 	doc["jurisdictions"] = object(c.jurisdictions, func(*Jurisdiction) any { return true })
 	doc["channels"] = object(c.channels, func(ch *Channel) any {
-		return map[string]any{"discloses_to": string(ch.DisclosesTo), "obligations": set(ch.Obligations)}
+		return map[string]any{"discloses_to": string(ch.DisclosesTo)}
 	})
 	doc["recipients"] = object(c.recipients, func(r *Recipient) any {
 		references := set(r.References)
 		references[string(ByPseudonym)] = true
 		return map[string]any{
 			"relationship": string(r.Relationship), "purposes": set(r.Purposes),
-			"references": references, "obligations": set(r.Obligations),
+			"references": references,
 		}
 	})
 	doc["categories"] = object(c.categories, func(k *Category) any {
@@ -107,7 +107,7 @@ func (c *Catalogue) document() map[string]any {
 		if !k.Case {
 			cases[string(NoCase)] = true
 		}
-		return map[string]any{"special": k.Special, "explicit": explicit, "cases": cases, "obligations": set(k.Obligations)}
+		return map[string]any{"special": k.Special, "explicit": explicit, "cases": cases}
 	})
 	doc["attributes"] = object(c.attributes, func(a *Attribute) any {
 		return map[string]any{
@@ -122,7 +122,7 @@ func (c *Catalogue) document() map[string]any {
 			"relationships": set(p.Relationships), "channels": set(p.Channels), "discloses": set(p.DisclosesTo),
 			"categories": levels(p.Categories), "attributes": levels(p.Attributes), "persona": p.Persona,
 			"trigger": string(p.Trigger), "despite_restriction": p.DespiteRestriction,
-			"despite_objection": p.DespiteObjection, "obligations": set(p.Obligations),
+			"despite_objection": p.DespiteObjection,
 		}
 	})
 	return doc

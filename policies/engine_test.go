@@ -74,3 +74,36 @@ func TestDecideOpensWhatWasConsentedTo(t *testing.T) {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }
+
+// TestObligations joins what the catalogue always demands with what the situation adds.
+func TestObligations(t *testing.T) {
+	t.Parallel()
+	r := revision(t)
+	for name, test := range map[string]struct {
+		change func(*policies.Facts)
+		want   []policies.ObligationID
+	}{
+		"recommendations": {func(*policies.Facts) {}, []policies.ObligationID{"no_postal_household"}},
+		"pricing for an incentive": {func(f *policies.Facts) {
+			f.Recipient, f.Purpose, f.Consent.Explicit, f.Consent.Incentive = "price_engine", "pricing", policies.Yes, policies.Yes
+		}, []policies.ObligationID{"disclose_personalized_price", "no_detriment", "no_postal_household"}},
+		"post to one person": {func(f *policies.Facts) {
+			f.Recipient, f.Purpose, f.Channel, f.Subject.Household = "mail_house", "postal_offers", "postal", policies.SingleHousehold
+		}, []policies.ObligationID{"closed_envelope", "easy_opt_out", "no_onward_transfer"}},
+		"seen on a social network": {func(f *policies.Facts) {
+			f.Recipient, f.Purpose = "social_listening", "social_engagement"
+			f.Categories = []privacy.DataCategory{"social"}
+		}, []policies.ObligationID{"no_onward_transfer", "no_postal_household", "no_source_reference"}},
+		"a case": {func(f *policies.Facts) {
+			f.Recipient, f.Purpose, f.Channel, f.Case = "support_desk", "support", "support", policies.HandledCase
+			f.Categories = []privacy.DataCategory{"conversations"}
+		}, []policies.ObligationID{"case_only"}},
+		"denied": {func(f *policies.Facts) { f.Purpose = "pricing" }, nil},
+	} {
+		facts := shopper()
+		test.change(&facts)
+		if diff := cmp.Diff(test.want, decide(t, r, facts).Obligations); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

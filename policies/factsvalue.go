@@ -30,6 +30,7 @@ var (
 	keyCase         = ast.StringTerm("case")
 	keyGrants       = ast.StringTerm("grants")
 	keyCategories   = ast.StringTerm("categories")
+	emptyTerm       = ast.ArrayTerm()
 	versionTerm     = ast.IntNumberTerm(FactsVersion)
 )
 
@@ -110,6 +111,9 @@ func (f *Facts) value(v vocabulary) ast.Value {
 }
 
 func (v vocabulary) list(list []privacy.DataCategory) *ast.Term {
+	if len(list) == 0 {
+		return emptyTerm
+	}
 	list = canonicalList(list)
 	terms := make([]*ast.Term, len(list))
 	for i, category := range list {

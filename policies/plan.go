@@ -63,7 +63,6 @@ var (
 	keyCeiling     = ast.StringTerm("ceiling")
 	keyFailed      = ast.StringTerm("failed")
 	keyGranted     = ast.StringTerm("granted")
-	keyDenied      = ast.StringTerm("denied")
 	keyCleared     = ast.StringTerm("cleared")
 	keyPersona     = ast.StringTerm("persona")
 	keyObligations = ast.StringTerm("obligations")
@@ -72,12 +71,12 @@ var (
 // decodePlan reads the document that the entrypoint returned. A document of another
 // shape is an error: the rules are broken, and nothing is allowed on a guess. So is one
 // that contradicts itself, such as "allowed" with a failed check.
-func decodePlan(value ast.Value) (Plan, error) {
+func decodePlan(value ast.Value, requested []privacy.DataCategory) (Plan, error) {
 	object, ok := value.(ast.Object)
 	if !ok {
 		return Plan{}, fmt.Errorf("reading plan: not an object: %w", ErrPolicy)
 	}
-	if object.Len() != 9 {
+	if object.Len() != 8 {
 		return Plan{}, fmt.Errorf("reading plan: %d fields: %w", object.Len(), ErrPolicy)
 	}
 	d := planDecoder{object: object}
@@ -86,7 +85,6 @@ func decodePlan(value ast.Value) (Plan, error) {
 		Basis:       privacy.LegalBasis(d.text(keyBasis)),
 		Failed:      words[string](&d, keyFailed),
 		Granted:     words[privacy.DataCategory](&d, keyGranted),
-		Denied:      words[privacy.DataCategory](&d, keyDenied),
 		Cleared:     words[privacy.DataCategory](&d, keyCleared),
 		Persona:     d.boolean(keyPersona),
 		Obligations: words[ObligationID](&d, keyObligations),
@@ -102,7 +100,36 @@ func decodePlan(value ast.Value) (Plan, error) {
 		!plan.Allow && (len(plan.Granted) > 0 || len(plan.Cleared) > 0 || len(plan.Obligations) > 0 || plan.Persona || plan.Ceiling != Withheld) {
 		return Plan{}, fmt.Errorf("reading plan: it contradicts itself: %w", ErrPolicy)
 	}
+	for _, category := range canonicalList(requested) {
+		if !slices.Contains(plan.Granted, category) {
+			plan.Denied = append(plan.Denied, category)
+		}
+	}
+	if len(plan.Granted)+len(plan.Denied) != len(canonicalList(requested)) {
+		return Plan{}, fmt.Errorf("reading plan: it grants what was not asked for: %w", ErrPolicy)
+	}
 	return plan, nil
+}
+
+// addObligations joins what purpose, channel, recipient and granted categories always
+// demand to what the rules demand in this situation.
+func (c *Catalogue) addObligations(plan *Plan, facts *Facts) {
+	if purpose, ok := c.purposes[facts.Purpose]; ok {
+		plan.Obligations = append(plan.Obligations, purpose.Obligations...)
+	}
+	if channel, ok := c.channels[facts.Channel]; ok {
+		plan.Obligations = append(plan.Obligations, channel.Obligations...)
+	}
+	if recipient, ok := c.recipients[facts.Recipient]; ok {
+		plan.Obligations = append(plan.Obligations, recipient.Obligations...)
+	}
+	for _, id := range plan.Granted {
+		if category, ok := c.categories[id]; ok {
+			plan.Obligations = append(plan.Obligations, category.Obligations...)
+		}
+	}
+	slices.Sort(plan.Obligations)
+	plan.Obligations = slices.Compact(plan.Obligations)
 }
 
 type planDecoder struct {

@@ -303,7 +303,7 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 		{"check that always passes", "rego/gate/subject.rego", `input.subject.restricted == "no"`, `input.subject.known == "yes"`, "it is open although processing is restricted"},
 		{"check that is not required", "rego/gate/gate.rego", "\t\"subject.known\",\n", "", "it is open although"},
 		{"check without law", "rego/gate/subject.rego", "#   law: GDPR-5-1-a KVKK-4-2-a\n", "", "has no title"},
-		{"plan of another shape", "rego/plan.rego", "\t\"persona\": category.persona,\n", "", "reading plan"},
+		{"plan of another shape", "rego/plan.rego", "\"persona\": named.purpose.persona", "\"persona\": named.purpose.trigger", "reading plan"},
 		{"unknown key", "catalogue/purposes.yaml", "profiling: true", "profilling: true", "purposes.yaml: line"},
 		{"unknown category", "catalogue/purposes.yaml", "categories: {contact: exact}", "categories: {contacts: exact}", `unknown category "contacts"`},
 		{"unknown channel", "catalogue/purposes.yaml", "channels: [partner]", "channels: [pigeon]", `unknown channel "pigeon"`},

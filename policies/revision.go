@@ -84,7 +84,11 @@ func (r *Revision) evaluate(ctx context.Context, facts *Facts, limit time.Durati
 	if err != nil {
 		return Plan{}, err
 	}
-	return decodePlan(value)
+	plan, err := decodePlan(value, facts.Categories)
+	if err == nil && plan.Allow {
+		r.catalogue.addObligations(&plan, facts)
+	}
+	return plan, err
 }
 
 func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Value, limit time.Duration, options ...rego.EvalOption) (value ast.Value, err error) {
@@ -99,7 +103,8 @@ func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Valu
 	cancel := topdown.NewCancel()
 	timer := time.AfterFunc(limit, cancel.Cancel)
 	defer timer.Stop()
-	options = append(options, rego.EvalParsedInput(input), rego.EvalExternalCancel(cancel), keepValue, noMetrics)
+	all := [8]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalExternalCancel(cancel), keepValue, noMetrics}
+	options = append(all[:4], options...)
 	results, err := query.Eval(ctx, options...)
 	switch {
 	case topdown.IsCancel(err):

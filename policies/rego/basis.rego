@@ -6,6 +6,8 @@
 #   unless law obliges.
 package mahrem.basis
 
+import data.mahrem.named
+
 import future.keywords.not
 
 name := "consent" if consent
@@ -16,7 +18,7 @@ else := "legal_obligation" if legal_obligation
 
 else := "legitimate_interests" if legitimate_interests
 
-ceiling := data.catalogue.purposes[input.purpose].bases[name]
+ceiling := named.purpose.bases[name]
 
 # METADATA
 # title: The person consented to this purpose on this channel
@@ -26,8 +28,8 @@ ceiling := data.catalogue.purposes[input.purpose].bases[name]
 consent if {
 	input.consent.state == "granted"
 	input.consent.basis == "consent"
-	data.catalogue.purposes[input.purpose].bases.consent
-	data.catalogue.purposes[input.purpose].explicit == false
+	named.purpose.bases.consent
+	named.purpose.explicit == false
 }
 
 # METADATA
@@ -39,8 +41,8 @@ consent if {
 	input.consent.state == "granted"
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
-	data.catalogue.purposes[input.purpose].bases.consent
-	data.catalogue.purposes[input.purpose].explicit == true
+	named.purpose.bases.consent
+	named.purpose.explicit == true
 }
 
 # METADATA
@@ -50,7 +52,7 @@ consent if {
 #   law: GDPR-6-1-b KVKK-5-2-c
 contract if {
 	input.consent.state in {"never_asked", "granted", "expired"}
-	data.catalogue.purposes[input.purpose].bases.contract
+	named.purpose.bases.contract
 }
 
 # METADATA
@@ -60,7 +62,7 @@ contract if {
 #   law: GDPR-6-1-c KVKK-5-2-a
 legal_obligation if {
 	input.consent.state in {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"}
-	data.catalogue.purposes[input.purpose].bases.legal_obligation
+	named.purpose.bases.legal_obligation
 }
 
 # METADATA
@@ -70,5 +72,5 @@ legal_obligation if {
 #   law: GDPR-6-1-f KVKK-5-2-f
 legitimate_interests if {
 	input.consent.state == "never_asked"
-	data.catalogue.purposes[input.purpose].bases.legitimate_interests
+	named.purpose.bases.legitimate_interests
 }

@@ -6,6 +6,8 @@
 #   9(2)(a), KVKK Article 6(3)(a)), and if it needs no open case or has one.
 package mahrem.category
 
+import data.mahrem.named
+
 import future.keywords.not
 
 # METADATA
@@ -14,9 +16,10 @@ import future.keywords.not
 #   law: GDPR-9-1 KVKK-6-1
 granted contains category if {
 	some category in input.categories
-	data.catalogue.purposes[input.purpose].categories[category]
-	data.catalogue.categories[category].explicit[input.subject.jurisdiction] == false
-	data.catalogue.categories[category].cases[input.case] == true
+	named.purpose.categories[category]
+	properties := data.catalogue.categories[category]
+	properties.explicit[input.subject.jurisdiction] == false
+	properties.cases[input.case] == true
 }
 
 # METADATA
@@ -26,22 +29,10 @@ granted contains category if {
 granted contains category if {
 	input.consent.explicit == "yes"
 	some category in input.categories
-	data.catalogue.purposes[input.purpose].categories[category]
+	named.purpose.categories[category]
 	category in cleared
 	data.catalogue.categories[category].cases[input.case] == true
 }
-
-requested := {category | some category in input.categories}
-
-denied := requested - granted
-
-default persona := false
-
-# METADATA
-# title: The purpose is served by a persona too
-# labels:
-#   law: GDPR-5-1-c GDPR-25-2
-persona if data.catalogue.purposes[input.purpose].persona == true
 
 # METADATA
 # title: Explicit consent to what is not special can be given for any purpose
@@ -65,5 +56,5 @@ cleared contains category if {
 	input.consent.explicit == "yes"
 	some category in input.grants
 	data.catalogue.categories[category].special == true
-	data.catalogue.purposes[input.purpose].special == true
+	named.purpose.special == true
 }

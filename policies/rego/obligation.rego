@@ -1,21 +1,13 @@
 # METADATA
-# title: What the recipient must observe
+# title: What the recipient must observe in this situation
+# description: |
+#   What a purpose, channel, recipient or data category always demands stands in the
+#   catalogue and is added to the plan without a rule.
 package mahrem.obligation
 
-import data.mahrem.category
+import data.mahrem.named
 
 import future.keywords.not
-
-due contains name if some name, true in data.catalogue.purposes[input.purpose].obligations
-
-due contains name if some name, true in data.catalogue.channels[input.channel].obligations
-
-due contains name if some name, true in data.catalogue.recipients[input.recipient].obligations
-
-due contains name if {
-	some granted in category.granted
-	some name, true in data.catalogue.categories[granted].obligations
-}
 
 # METADATA
 # title: What reacts to an event is welcome only for a while
@@ -35,5 +27,5 @@ due contains "no_detriment" if input.consent.incentive == "yes"
 #   law: GDPR-5-1-f KVKK-12-1
 due contains "no_postal_household" if {
 	input.subject.household != "single"
-	data.catalogue.purposes[input.purpose].profiling == true
+	named.purpose.profiling == true
 }

@@ -9,6 +9,7 @@ package mahrem.plan
 import data.mahrem.basis
 import data.mahrem.category
 import data.mahrem.gate
+import data.mahrem.named
 import data.mahrem.obligation
 
 import future.keywords.not
@@ -19,19 +20,17 @@ plan := {
 	"ceiling": basis.ceiling,
 	"failed": set(),
 	"granted": category.granted,
-	"denied": category.denied,
 	"cleared": category.cleared,
-	"persona": category.persona,
+	"persona": named.purpose.persona,
 	"obligations": obligation.due,
 } if {
-	gate.failed == set()
+	count(gate.failed) == 0
 } else := {
 	"allow": false,
 	"basis": "none",
 	"ceiling": "withheld",
 	"failed": gate.failed,
 	"granted": set(),
-	"denied": category.requested,
 	"cleared": set(),
 	"persona": false,
 	"obligations": set(),

@@ -112,11 +112,11 @@ test_consent_opens if {
 
 test_health_needs_explicit_consent if {
 	asked := {"categories": ["health", "purchases"], "grants": ["health"]}
-	decide([asked]).denied == {"health"}
+	decide([asked]).granted == {"purchases"}
 	explicit := decide([asked, {"consent": {"explicit": "yes"}}])
 	explicit.granted == {"health", "purchases"}
 	explicit.cleared == {"health"}
-	decide([asked, {"consent": {"explicit": "yes"}, "grants": []}]).denied == {"health"}
+	decide([asked, {"consent": {"explicit": "yes"}, "grants": []}]).granted == {"purchases"}
 }
 
 test_special_grant_counts_only_where_the_purpose_may_ask if {
@@ -129,16 +129,16 @@ test_conversations_need_a_case if {
 		"recipient": "support_desk", "purpose": "support", "channel": "support",
 		"categories": ["contact", "conversations"],
 	})
-	decide([desk]).denied == {"conversations"}
+	decide([desk]).granted == {"contact"}
 	decide([desk, {"case": "handled"}]).granted == {"contact", "conversations"}
-	decide([desk, {"case": "handled"}]).obligations == {"case_only"}
 }
 
 test_greeting_is_effortless if {
-	some age in ["child", "youth", "adult", "unknown"]
-	result := decide([greeting, {"subject": {"age": age}}])
-	result.allow
-	result.basis == "contract"
+	every age in ["child", "youth", "adult", "unknown"] {
+		result := decide([greeting, {"subject": {"age": age}}])
+		result.allow
+		result.basis == "contract"
+	}
 }
 
 test_legitimate_interest_carries_a_persona if {
@@ -158,13 +158,13 @@ test_persona_serves_where_nothing_is_granted if {
 test_explicit_pricing_discloses if {
 	result := decide([{"recipient": "price_engine", "purpose": "pricing", "consent": {"explicit": "yes", "incentive": "yes"}}])
 	result.allow
-	result.obligations == {"disclose_personalized_price", "no_detriment", "no_postal_household"}
+	result.obligations == {"no_detriment", "no_postal_household"}
 }
 
 test_post_to_a_single_household if {
 	result := decide([postal, {"subject": {"household": "single"}}])
 	result.allow
-	result.obligations == {"closed_envelope", "easy_opt_out", "no_onward_transfer"}
+	result.obligations == set()
 }
 
 test_the_same_catalogue_for_everyone_may_be_posted if {
@@ -180,6 +180,7 @@ test_dpo_reidentifies_on_request if {
 	result := decide([reidentify])
 	result.allow
 	result.basis == "legal_obligation"
+	decide([reidentify, {"consent": {"state": "objected"}}]).allow
 	decide([reidentify, {"purpose": "legal_obligation", "subject": {"restricted": "yes", "objected": "yes"}}]).allow
 }
 
@@ -187,11 +188,11 @@ test_no_basis_without_a_ledger_state if {
 	not basis.name with input as object.union(base, {"consent": {"state": "unknown"}})
 }
 
-test_social_is_not_quoted if {
+test_social_is_at_most_generalized if {
 	result := decide([{
 		"recipient": "social_listening", "purpose": "social_engagement", "channel": "web",
 		"categories": ["social"],
 	}])
-	result.obligations == {"no_onward_transfer", "no_postal_household", "no_source_reference"}
+	result.obligations == {"no_postal_household"}
 	result.ceiling == "generalized"
 }

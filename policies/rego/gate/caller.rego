@@ -2,6 +2,7 @@
 package mahrem.gate
 
 import data.mahrem.category
+import data.mahrem.named
 
 import future.keywords.not
 
@@ -11,7 +12,7 @@ import future.keywords.not
 #   check: recipient.known
 #   law: GDPR-30-1-d KVKK-16
 passed contains "recipient.known" if {
-	data.catalogue.recipients[input.recipient].relationship in {"first_party", "processor", "third_party"}
+	named.recipient.relationship in {"first_party", "processor", "third_party"}
 }
 
 # METADATA
@@ -30,7 +31,7 @@ passed contains "recipient.known" if {
 #   check: recipient.contracted
 #   law: GDPR-28-3 GDPR-5-1-b KVKK-8 KVKK-12-2
 passed contains "recipient.contracted" if {
-	data.catalogue.recipients[input.recipient].purposes[input.purpose] == true
+	named.recipient.purposes[input.purpose] == true
 }
 
 # METADATA
@@ -49,8 +50,8 @@ passed contains "recipient.contracted" if {
 #   check: recipient.relationship
 #   law: GDPR-5-1-a GDPR-13-1-e KVKK-10-1-c
 passed contains "recipient.relationship" if {
-	relationship := data.catalogue.recipients[input.recipient].relationship
-	data.catalogue.purposes[input.purpose].relationships[relationship] == true
+	relationship := named.recipient.relationship
+	named.purpose.relationships[relationship] == true
 }
 
 # METADATA
@@ -69,7 +70,7 @@ passed contains "recipient.relationship" if {
 #   check: reference.allowed
 #   law: GDPR-5-1-c GDPR-25-2 KVKK-4-2-c
 passed contains "reference.allowed" if {
-	data.catalogue.recipients[input.recipient].references[input.reference] == true
+	named.recipient.references[input.reference] == true
 }
 
 # METADATA
@@ -88,7 +89,7 @@ passed contains "reference.allowed" if {
 # labels:
 #   check: purpose.known
 #   law: GDPR-5-1-b KVKK-4-2-c
-passed contains "purpose.known" if is_object(data.catalogue.purposes[input.purpose])
+passed contains "purpose.known" if is_object(named.purpose)
 
 # METADATA
 # title: The purpose admits this act
@@ -96,7 +97,7 @@ passed contains "purpose.known" if is_object(data.catalogue.purposes[input.purpo
 #   check: purpose.admits_action
 #   law: GDPR-5-1-b KVKK-4-2-c
 passed contains "purpose.admits_action" if {
-	data.catalogue.purposes[input.purpose].actions[input.action] == true
+	named.purpose.actions[input.action] == true
 }
 
 # METADATA
@@ -134,7 +135,7 @@ passed contains "reidentification.ordered" if input.action in {"personalize", "a
 passed contains "reidentification.ordered" if {
 	input.action == "reidentify"
 	office_act
-	data.catalogue.purposes[input.purpose].reidentification == true
+	named.purpose.reidentification == true
 }
 
 # METADATA
@@ -143,7 +144,7 @@ passed contains "reidentification.ordered" if {
 #   check: channel.allowed
 #   law: GDPR-5-1-b ePrivacy-13-1 TR-6563-6
 passed contains "channel.allowed" if {
-	data.catalogue.purposes[input.purpose].channels[input.channel] == true
+	named.purpose.channels[input.channel] == true
 }
 
 # METADATA
@@ -152,7 +153,7 @@ passed contains "channel.allowed" if {
 #   check: channel.private_enough
 #   law: GDPR-5-1-f KVKK-12-1
 passed contains "channel.private_enough" if {
-	data.catalogue.channels[input.channel].discloses_to == "nobody"
+	named.channel.discloses_to == "nobody"
 }
 
 # METADATA
@@ -161,7 +162,7 @@ passed contains "channel.private_enough" if {
 #   check: channel.private_enough
 #   law: GDPR-5-1-f KVKK-12-1
 passed contains "channel.private_enough" if {
-	data.catalogue.channels[input.channel].discloses_to == "household"
+	named.channel.discloses_to == "household"
 	input.subject.household == "single"
 }
 
@@ -171,9 +172,9 @@ passed contains "channel.private_enough" if {
 #   check: channel.private_enough
 #   law: GDPR-5-1-f KVKK-12-1
 passed contains "channel.private_enough" if {
-	data.catalogue.purposes[input.purpose].profiling == false
-	onlooker := data.catalogue.channels[input.channel].discloses_to
-	data.catalogue.purposes[input.purpose].discloses[onlooker] == true
+	named.purpose.profiling == false
+	onlooker := named.channel.discloses_to
+	named.purpose.discloses[onlooker] == true
 }
 
 # METADATA
@@ -188,7 +189,7 @@ passed contains "categories.admitted" if count(category.granted) > 0
 # labels:
 #   check: categories.admitted
 #   law: GDPR-5-1-c GDPR-25-2
-passed contains "categories.admitted" if category.persona == true
+passed contains "categories.admitted" if named.purpose.persona == true
 
 # METADATA
 # title: Re-identification opens no data category

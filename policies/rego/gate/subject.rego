@@ -2,6 +2,7 @@
 package mahrem.gate
 
 import data.mahrem.basis
+import data.mahrem.named
 
 import future.keywords.not
 
@@ -26,7 +27,7 @@ passed contains "subject.unrestricted" if input.subject.restricted == "no"
 #   law: GDPR-18-2
 passed contains "subject.unrestricted" if {
 	input.subject.restricted == "yes"
-	data.catalogue.purposes[input.purpose].despite_restriction == true
+	named.purpose.despite_restriction == true
 }
 
 # METADATA
@@ -45,28 +46,40 @@ passed contains "subject.not_objected" if {
 #   check: subject.not_objected
 #   law: GDPR-21-1 GDPR-17-3-e
 passed contains "subject.not_objected" if {
-	input.subject.objected in {"yes", "no"}
-	data.catalogue.purposes[input.purpose].despite_objection == true
+	input.subject.objected == "yes"
+	named.purpose.despite_objection == true
 }
 
 # METADATA
-# title: Only adults are profiled; an unknown age is nobody's
+# title: Law lets this purpose go on despite an objection in the ledger
+# labels:
+#   check: subject.not_objected
+#   law: GDPR-21-1 GDPR-17-3-e
+passed contains "subject.not_objected" if {
+	input.subject.objected == "no"
+	input.consent.state == "objected"
+	named.purpose.despite_objection == true
+}
+
+# METADATA
+# title: Only adults are profiled, and an unknown age is nobody's
 # labels:
 #   check: subject.of_age
 #   law: GDPR-8-1 GDPR-22 GDPR-recital-38 GDPR-recital-71
 passed contains "subject.of_age" if {
 	input.subject.age == "adult"
-	data.catalogue.purposes[input.purpose].profiling == true
+	named.purpose.ages.adult == true
 }
 
 # METADATA
-# title: The purpose admits people of this age
+# title: The purpose does not profile and admits people of this age
 # labels:
 #   check: subject.of_age
 #   law: GDPR-8-1 CZ-110-2019-7
 passed contains "subject.of_age" if {
-	data.catalogue.purposes[input.purpose].profiling == false
-	data.catalogue.purposes[input.purpose].ages[input.subject.age] == true
+	input.subject.age in {"child", "youth", "unknown"}
+	named.purpose.profiling == false
+	named.purpose.ages[input.subject.age] == true
 }
 
 # METADATA
@@ -95,7 +108,7 @@ passed contains "basis.lawful" if basis.name in {
 #   law: GDPR-5-1-d KVKK-4-2-b
 passed contains "trigger.fresh" if {
 	input.trigger == "none"
-	data.catalogue.purposes[input.purpose].trigger in {"none", "optional"}
+	named.purpose.trigger in {"none", "optional"}
 }
 
 # METADATA
@@ -105,5 +118,5 @@ passed contains "trigger.fresh" if {
 #   law: GDPR-5-1-d KVKK-4-2-b
 passed contains "trigger.fresh" if {
 	input.trigger == "fresh"
-	data.catalogue.purposes[input.purpose].trigger in {"optional", "required"}
+	named.purpose.trigger in {"optional", "required"}
 }
