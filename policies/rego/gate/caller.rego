@@ -121,13 +121,6 @@ passed contains "role.allowed" if {
 }
 
 # METADATA
-# title: Nobody is being re-identified
-# labels:
-#   check: reidentification.ordered
-#   law: GDPR-4-5 GDPR-25-1 KVKK-12-1
-passed contains "reidentification.ordered" if input.action in {"personalize", "audience"}
-
-# METADATA
 # title: The re-identification serves a purpose that law or the person ordered
 # labels:
 #   check: reidentification.ordered
@@ -137,6 +130,13 @@ passed contains "reidentification.ordered" if {
 	office_act
 	named.purpose.reidentification == true
 }
+
+# METADATA
+# title: Nobody is being re-identified
+# labels:
+#   check: reidentification.ordered
+#   law: GDPR-4-5 GDPR-25-1 KVKK-12-1
+passed contains "reidentification.ordered" if input.action in {"personalize", "audience"}
 
 # METADATA
 # title: The purpose uses this channel
