@@ -89,8 +89,8 @@ func TestRegoTestsPassWithFullCoverage(t *testing.T) {
 
 // TestEveryRuleMatters deletes one rule after another: each time a Rego test must fail.
 func TestEveryRuleMatters(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles the rules once per rule")
+	if testing.Short() || underRace {
+		t.Skip("compiles the rules once per rule; make test runs it without the race detector")
 	}
 	t.Parallel()
 	control := allModules(t)
