@@ -20,6 +20,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds:                commands(),
 		Setup: func(env *testscript.Env) error {
 			// Run as root, PostgreSQL is another account and has to get into the home.
 			home, err := os.MkdirTemp("/tmp", "mahrem-script-")

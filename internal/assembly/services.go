@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -50,11 +49,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 // OpenPolicies compiles and activates the bundle in dir, or the one in the binary when
 // dir is empty.
 func OpenPolicies(ctx context.Context, dir string) (*policies.Engine, error) {
-	bundle := policies.Bundle()
-	if dir != "" {
-		bundle = os.DirFS(dir)
-	}
-	return policies.Open(ctx, bundle, policies.Config{})
+	return policies.Open(ctx, Bundle(dir), policies.Config{})
 }
 
 // PolicyDigest is the digest of the policy revision in force.

@@ -16,6 +16,8 @@ func (a *app) commands() []*cobra.Command {
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),
+		a.policyCommand(),
+		a.benchCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),

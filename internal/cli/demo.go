@@ -51,14 +51,10 @@ func (a *app) demo(ctx context.Context, home, data string) (err error) {
 	}
 	keep := home
 	if home == "" {
-		if home, err = os.MkdirTemp("", "mahrem-demo-"); err != nil {
-			return fmt.Errorf("making a home for the demo: %w", err)
+		if home, err = temporaryHome("mahrem-demo-"); err != nil {
+			return err
 		}
 		defer func() { _ = os.RemoveAll(home) }()
-		// PostgreSQL runs as another account when we are root, and has to get in.
-		if err := os.Chmod(home, 0o755); err != nil {
-			return fmt.Errorf("making a home for the demo: %w", err)
-		}
 	}
 	settings, err := config.Load(home, func(string) string { return "" }, a.override)
 	if err != nil {

@@ -61,8 +61,13 @@ now: if anything about them has changed meanwhile, look at the new plan first.`,
 				what string
 				n    int64
 			}{
-				{"key", c.Keys}, {"identifiers", c.Identifiers}, {"sealed records", c.Records}, {"event chunks", c.Chunks},
-				{"event fingerprints", c.Fingerprints}, {"consent records", c.Consents}, {"exposure records", c.Exposures},
+				{"key", c.Keys},
+				{"identifiers", c.Identifiers},
+				{"sealed records", c.Records},
+				{"event chunks", c.Chunks},
+				{"event fingerprints", c.Fingerprints},
+				{"consent records", c.Consents},
+				{"exposure records", c.Exposures},
 			} {
 				t.add(line.what, fmt.Sprint(line.n))
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -37,6 +38,7 @@ stays.`,
 	flags.StringVar(&a.override.Listen, "listen", "", "address, host:port (MAHREM_LISTEN; default 127.0.0.1:8443)")
 	flags.StringVar(&certificate, "tls-certificate", "", "PEM file; without one, put a proxy with TLS in front")
 	flags.StringVar(&key, "tls-key", "", "PEM file")
+	a.jsonFlag(cmd)
 	return cmd
 }
 
@@ -70,7 +72,11 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	if config.CertificateFile != "" {
 		scheme = "https"
 	}
-	_, _ = fmt.Fprintf(a.screen.out, "%s://%s\n", scheme, listener.Addr())
+	address := fmt.Sprintf("%s://%s", scheme, listener.Addr())
+	err = a.screen.print(map[string]string{"address": address}, func(w io.Writer) { _, _ = fmt.Fprintln(w, address) })
+	if err != nil {
+		return err
+	}
 	a.screen.notef("serving; policies %s; stop with ctrl-c", house.PolicyRevision()[:16])
 	config.CloseLog = func(ctx context.Context) error {
 		_, err := house.Log.Append(ctx, audit.Event{Kind: audit.ServerStopped, Principal: by, Outcome: audit.Done})

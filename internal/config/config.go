@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/go-playground/validator/v10"
@@ -33,7 +35,7 @@ type Config struct {
 	// Policies is a directory with a policy bundle. Empty means the one in the binary.
 	Policies string `yaml:"policies" validate:"omitempty,dir"`
 	// Listen is the address of the HTTP API. Empty means 127.0.0.1:8443.
-	Listen string `yaml:"listen" validate:"required,hostname_port"`
+	Listen string `yaml:"listen" validate:"required,listen"`
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
@@ -139,7 +141,11 @@ var wants = map[string]string{
 }
 
 func (c Config) validate() error {
-	err := validator.New(validator.WithRequiredStructEnabled()).Struct(c)
+	v := validator.New(validator.WithRequiredStructEnabled())
+	if err := v.RegisterValidation("listen", isListen); err != nil {
+		return err
+	}
+	err := v.Struct(c)
 	var fields validator.ValidationErrors
 	if !errors.As(err, &fields) {
 		return err
@@ -149,4 +155,14 @@ func (c Config) validate() error {
 		texts = append(texts, fmt.Sprintf("%s must be %s", names[field.Field()], wants[field.Field()]))
 	}
 	return errors.New("checking settings: " + strings.Join(texts, "; "))
+}
+
+// isListen admits host:port with any port, also 0, which takes a free one.
+func isListen(field validator.FieldLevel) bool {
+	_, port, err := net.SplitHostPort(field.Field().String())
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }

@@ -93,8 +93,12 @@ func (s *stage) erasure(ctx context.Context, act *Act) error {
 		what string
 		n    int64
 	}{
-		{"key", c.Keys}, {"identifiers", c.Identifiers}, {"sealed records", c.Records}, {"chunks of events", c.Chunks},
-		{"consent records", c.Consents}, {"exposure records", c.Exposures},
+		{"key", c.Keys},
+		{"identifiers", c.Identifiers},
+		{"sealed records", c.Records},
+		{"chunks of events", c.Chunks},
+		{"consent records", c.Consents},
+		{"exposure records", c.Exposures},
 	} {
 		t.row(line.what, fmt.Sprint(line.n))
 	}

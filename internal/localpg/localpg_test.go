@@ -117,6 +117,14 @@ func TestSecondStartNamesTheProcess(t *testing.T) {
 	if !errors.Is(err, localpg.ErrInUse) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
 		t.Errorf("got %v, want in use by process %d", err, os.Getpid())
 	}
+	// The refused start must leave the running server as it was.
+	url, err := localpg.JoinURL(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustQuery(t, url, `select current_user::text`); got != localpg.OwnerRole {
+		t.Errorf("joined as %q, want %s", got, localpg.OwnerRole)
+	}
 }
 
 func TestTemporaryServerLeavesNothing(t *testing.T) {

@@ -189,7 +189,8 @@ func (s *Server) close() error {
 	if s.watchdog != nil {
 		errs = append(errs, s.watchdog.dismiss())
 	}
-	if s.layout.socket != "" {
+	// Without the lock the socket is somebody else's.
+	if s.lock != nil && s.layout.socket != "" {
 		removeSocketDir(s.layout)
 	}
 	if s.temporary {
