@@ -62,6 +62,10 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	if parameters["application_name"] == "" {
 		parameters["application_name"] = "mahrem"
 	}
+	// Every statement goes by keys, so that one plan serves all values; making another for
+	// each call would take longer than the call, and so would compiling it.
+	parameters["plan_cache_mode"] = "force_generic_plan"
+	parameters["jit"] = "off"
 	// A transaction that its client forgot must not hold the log's lock for long.
 	parameters["idle_in_transaction_session_timeout"] = "30s"
 	pool, err := pgxpool.NewWithConfig(ctx, settings)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"testing"
+	"time"
 
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
@@ -60,6 +61,7 @@ func BenchmarkAsk(b *testing.B) {
 		b.Run(q.name+"/32", func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(16) // of each of the machine's cores
+			defer reportCPU(b)()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					ask(b)
@@ -83,6 +85,7 @@ func BenchmarkGateLoad(b *testing.B) {
 	parallel := func(b *testing.B, do func() error) {
 		b.ReportAllocs()
 		b.SetParallelism(16)
+		defer reportCPU(b)()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				if err := do(); err != nil {
@@ -107,4 +110,15 @@ func BenchmarkGateLoad(b *testing.B) {
 				[16]byte(key.DataSubject())).Scan(&jurisdiction, &restricted)
 		})
 	})
+}
+
+// reportCPU reports the processor time of this process and of the database between its
+// two calls.
+func reportCPU(b *testing.B) func() {
+	own, database := cpuTimes()
+	return func() {
+		ownNow, databaseNow := cpuTimes()
+		b.ReportMetric(float64(ownNow-own)/float64(time.Microsecond)/float64(b.N), "own-cpu-µs/op")
+		b.ReportMetric(float64(databaseNow-database)/float64(time.Microsecond)/float64(b.N), "db-cpu-µs/op")
+	}
 }

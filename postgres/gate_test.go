@@ -554,7 +554,7 @@ func TestGateLoadIsPlannedOnce(t *testing.T) {
 		}
 	}
 	var general, custom int
-	if err := db.pool.QueryRow(t.Context(), `select generic_plans, custom_plans from pg_prepared_statements where statement like '%gate.exposure%'`).
+	if err := db.pool.QueryRow(t.Context(), `select generic_plans, custom_plans from pg_prepared_statements where statement like $1`, "%gate.exposure%").
 		Scan(&general, &custom); err != nil {
 		t.Fatal(err)
 	}
