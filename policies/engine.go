@@ -132,7 +132,7 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 	if err := checkReads(compiler, planQuery, canonicalInputs); err != nil {
 		return nil, err
 	}
-	if err := checkReads(compiler, verdictQuery, map[string]bool{"input.purpose": true, "input.attribute": true}); err != nil {
+	if err := checkReads(compiler, verdictQuery, pairInputs); err != nil {
 		return nil, err
 	}
 	revision := &Revision{

@@ -107,3 +107,36 @@ func TestObligations(t *testing.T) {
 		}
 	}
 }
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	r := revision(t)
+	for _, test := range []struct {
+		purpose   privacy.Purpose
+		attribute privacy.AttributeName
+		want      policies.Level
+	}{
+		{"greeting", "first_name", policies.Exact},
+		{"greeting", "email", policies.Withheld},
+		{"greeting", "purchases.product_groups", policies.Withheld},
+		{"recommendations", "purchases.product_groups", policies.Exact},
+		{"recommendations", "location.precise", policies.Generalized},
+		{"recommendations", "location.city", policies.Exact},
+		{"recommendations", "health.conditions", policies.Withheld},
+		{"recommendations", "health.pregnancy_due_month", policies.Generalized},
+		{"special_offers_health", "health.conditions", policies.Exact},
+		{"content", "purchases.product_groups", policies.Generalized},
+		{"content", "persona", policies.Persona},
+		{"pricing", "purchases.product_groups", policies.Persona},
+		{"pricing", "spend.band", policies.Exact},
+		{"pricing", "religion.affiliation", policies.Withheld},
+		{"social_engagement", "social.interests", policies.Generalized},
+		{"social_engagement", "social.last_post", policies.Withheld},
+		{"curiosity", "first_name", policies.Withheld},
+		{"greeting", "shoe_size", policies.Withheld},
+	} {
+		if got := r.Verdict(test.purpose, test.attribute).Max; got != test.want {
+			t.Errorf("%s under %s: %v, want %v", test.attribute, test.purpose, got, test.want)
+		}
+	}
+}

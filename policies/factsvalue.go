@@ -54,7 +54,6 @@ func newVocabulary(c *Catalogue) vocabulary {
 	addAll(v, c.Recipients())
 	addAll(v, c.Jurisdictions())
 	addAll(v, c.Categories())
-	addAll(v, c.Attributes())
 	return v
 }
 

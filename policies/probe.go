@@ -3,6 +3,8 @@ package policies
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -15,29 +17,48 @@ import (
 // fact at a time: unknown, missing, malformed, or plainly forbidding. The error names
 // the first spoiled fact that the rules let through and wraps [privacy.ErrInvalid].
 func (r *Revision) Probe(ctx context.Context) (int, error) {
-	tried := 0
-	for _, id := range r.catalogue.Purposes() {
-		purpose := r.catalogue.purposes[id]
-		good, ok, err := r.welcome(ctx, purpose)
+	purposes := r.catalogue.Purposes()
+	tried, errs := make([]int, len(purposes)), make([]error, len(purposes))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, id := range purposes {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			tried[i], errs[i] = r.probePurpose(ctx, r.catalogue.purposes[id])
+		})
+	}
+	group.Wait()
+	total := 0
+	for _, n := range tried {
+		total += n
+	}
+	for i, err := range errs {
 		if err != nil {
-			return tried, fmt.Errorf("probing purpose %s: %w", id, err)
+			return total, fmt.Errorf("probing purpose %s: %w", purposes[i], err)
 		}
-		if !ok {
+	}
+	return total, nil
+}
+
+func (r *Revision) probePurpose(ctx context.Context, purpose *Purpose) (int, error) {
+	good, ok, err := r.welcome(ctx, purpose)
+	if err != nil || !ok {
+		return 0, err
+	}
+	tried := 0
+	for _, spoil := range spoilers {
+		bad := good
+		if !spoil.apply(&bad, purpose) {
 			continue
 		}
-		for _, spoil := range spoilers {
-			bad := good
-			if !spoil.apply(&bad, purpose) {
-				continue
-			}
-			tried++
-			plan, err := r.probe(ctx, bad)
-			if err != nil {
-				return tried, fmt.Errorf("probing purpose %s: %s: %w", id, spoil.name, err)
-			}
-			if plan.Allow {
-				return tried, fmt.Errorf("probing purpose %s: it is open although %s: %w", id, spoil.name, privacy.ErrInvalid)
-			}
+		tried++
+		plan, err := r.probe(ctx, bad)
+		if err != nil {
+			return tried, fmt.Errorf("%s: %w", spoil.name, err)
+		}
+		if plan.Allow {
+			return tried, fmt.Errorf("it is open although %s: %w", spoil.name, privacy.ErrInvalid)
 		}
 	}
 	return tried, nil

@@ -64,6 +64,9 @@ func checkReads(compiler *ast.Compiler, query string, inputs map[string]bool) er
 		if strings.HasPrefix(name, "input") && !inputs[name] {
 			return fmt.Errorf("checking what rules read: %s reads %s, which is no fact: %w", query, name, privacy.ErrInvalid)
 		}
+		if query == verdictQuery && !inputs[name] {
+			return fmt.Errorf("checking what rules read: %s reads %s beside its input: %w", query, name, privacy.ErrInvalid)
+		}
 	}
 	return nil
 }

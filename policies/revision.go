@@ -140,31 +140,9 @@ func (r *Revision) Verdict(purpose privacy.Purpose, attribute privacy.AttributeN
 	return r.verdicts[verdictKey{purpose, attribute}]
 }
 
-// expand asks the rules for every verdict.
-func (r *Revision) expand(ctx context.Context, query rego.PreparedEvalQuery) error {
-	r.verdicts = make(map[verdictKey]Verdict, len(r.catalogue.purposes)*len(r.catalogue.attributes))
-	for purpose := range r.catalogue.purposes {
-		for attribute := range r.catalogue.attributes {
-			value, err := evaluate(ctx, &query, ast.NewObject(
-				[2]*ast.Term{keyPurpose, r.words.word(string(purpose))},
-				[2]*ast.Term{keyAttribute, r.words.word(string(attribute))}), activationLimit)
-			if err != nil {
-				return fmt.Errorf("expanding verdict for %s and %s: %w", purpose, attribute, err)
-			}
-			verdict, err := decodeVerdict(value)
-			if err != nil {
-				return fmt.Errorf("expanding verdict for %s and %s: %w", purpose, attribute, err)
-			}
-			r.verdicts[verdictKey{purpose, attribute}] = verdict
-		}
-	}
-	return nil
-}
-
 var (
-	keyAttribute = ast.StringTerm("attribute")
-	keyMax       = ast.StringTerm("max")
-	keyReasons   = ast.StringTerm("reasons")
+	keyMax     = ast.StringTerm("max")
+	keyReasons = ast.StringTerm("reasons")
 )
 
 func decodeVerdict(value ast.Value) (Verdict, error) {

@@ -4,43 +4,54 @@ import data.mahrem.expand
 
 import future.keywords.not
 
-verdicts := [
-	["greeting", "first_name", "exact"],
-	["greeting", "email", "withheld"],
-	["greeting", "purchases.product_groups", "withheld"],
-	["recommendations", "purchases.product_groups", "exact"],
-	["recommendations", "location.precise", "generalized"],
-	["recommendations", "location.city", "exact"],
-	["recommendations", "persona", "exact"],
-	["recommendations", "health.conditions", "withheld"],
-	["recommendations", "health.pregnancy_due_month", "generalized"],
-	["special_offers_health", "health.conditions", "exact"],
-	["content", "purchases.product_groups", "generalized"],
-	["content", "persona", "persona"],
-	["pricing", "purchases.product_groups", "persona"],
-	["pricing", "spend.band", "exact"],
-	["pricing", "religion.affiliation", "withheld"],
-	["social_engagement", "social.interests", "generalized"],
-	["social_engagement", "social.last_post", "withheld"],
-	["curiosity", "first_name", "withheld"],
-	["greeting", "shoe_size", "withheld"],
-]
+base := {
+	"stated": "exact",
+	"source": "declared",
+	"precise": false,
+	"generalizable": true,
+	"persona": false,
+	"special": false,
+	"purpose_may_ask": false,
+	"purpose_takes_persona": false,
+}
+
+cases := {
+	"needed and harmless": {"patch": {}, "max": "exact", "reasons": set()},
+	"no use for it": {
+		"patch": {"stated": "none"}, "max": "withheld",
+		"reasons": {"attribute.category_admitted", "attribute.minimal"},
+	},
+	"coarser suffices": {"patch": {"stated": "generalized"}, "max": "generalized", "reasons": {"attribute.minimal"}},
+	"coarser suffices but there is none": {
+		"patch": {"stated": "generalized", "generalizable": false}, "max": "withheld",
+		"reasons": {"attribute.minimal"},
+	},
+	"precise": {"patch": {"precise": true}, "max": "generalized", "reasons": {"attribute.imprecise"}},
+	"social": {"patch": {"source": "social"}, "max": "generalized", "reasons": {"attribute.own_source"}},
+	"social without a coarser value": {
+		"patch": {"source": "social", "generalizable": false}, "max": "withheld",
+		"reasons": {"attribute.own_source"},
+	},
+	"special": {"patch": {"special": true}, "max": "withheld", "reasons": {"attribute.special_admitted"}},
+	"special and may ask": {"patch": {"special": true, "purpose_may_ask": true}, "max": "exact", "reasons": set()},
+	"persona instead": {
+		"patch": {"stated": "none", "persona": true, "purpose_takes_persona": true}, "max": "persona",
+		"reasons": {"attribute.category_admitted", "attribute.minimal"},
+	},
+	"persona that the purpose cannot use": {
+		"patch": {"stated": "none", "persona": true}, "max": "withheld",
+		"reasons": {"attribute.category_admitted", "attribute.minimal"},
+	},
+}
 
 test_verdicts if {
-	every row in verdicts {
-		got := expand.verdict with input as {"purpose": row[0], "attribute": row[1]}
-		array.concat(array.slice(row, 0, 2), [got.max]) == row
+	every name, case in cases {
+		got := expand.verdict with input as object.union(base, case.patch)
+		[name, got] == [name, {"max": case.max, "reasons": case.reasons}]
 	}
 }
 
-test_special_needs_a_purpose_that_may_ask if {
-	wrong := {"categories": {"religion": "exact"}, "attributes": {}, "persona": false, "special": false}
-	got := expand.verdict with input as {"purpose": "pricing", "attribute": "religion.affiliation"}
-		with data.catalogue.purposes.pricing as wrong
-	got == {"max": "withheld", "reasons": {"attribute.special_admitted"}}
-}
-
-test_reasons_name_what_keeps_it_from_exact if {
-	got := expand.verdict with input as {"purpose": "recommendations", "attribute": "location.precise"}
-	got.reasons == {"attribute.imprecise"}
+test_nothing_known_is_withheld if {
+	got := expand.verdict with input as {}
+	got.max == "withheld"
 }
