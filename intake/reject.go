@@ -86,7 +86,7 @@ func (r *rejectFile) write(rejects []Reject) error {
 		return nil
 	}
 	if r.file == nil {
-		file, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		file, err := os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("creating rejected rows: %w", err)
 		}
