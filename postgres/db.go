@@ -66,6 +66,9 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	// each call would take longer than the call, and so would compiling it.
 	parameters["plan_cache_mode"] = "force_generic_plan"
 	parameters["jit"] = "off"
+	// What is called durable must be, whatever the server's default: asynchronous commits
+	// are asked for where a flush follows.
+	parameters["synchronous_commit"] = "on"
 	// A transaction that its client forgot must not hold the log's lock for long.
 	parameters["idle_in_transaction_session_timeout"] = "30s"
 	pool, err := pgxpool.NewWithConfig(ctx, settings)

@@ -34,6 +34,26 @@ func TestOpenTakesTheRoleOfTheApplication(t *testing.T) {
 	}
 }
 
+// TestOpenCommitsDurably: a server whose default is not to wait for the disk must not make
+// answers leave before their entries are safe.
+func TestOpenCommitsDurably(t *testing.T) {
+	t.Parallel()
+	database := pgtest.New(t)
+	if _, err := database.OwnerPool(t).Exec(t.Context(), `do $$ begin
+		execute format('alter database %I set synchronous_commit = off', current_database()); end $$`); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), Config{URL: database.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var got string
+	if err := db.pool.QueryRow(t.Context(), `show synchronous_commit`).Scan(&got); err != nil || got != "on" {
+		t.Errorf("synchronous_commit is %q, %v, want on", got, err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
