@@ -323,7 +323,12 @@ func newConsent(action consent.Action, change consent.Change, catalogue Catalogu
 		return Consent{}, &fault{BadConsent, "/consents"}
 	}
 	effective := ""
-	if !change.EffectiveAt.IsZero() {
+	switch {
+	case change.EffectiveAt.IsZero() && action != consent.Granted:
+		// A no without a date is a new one each time that it is delivered: the person may
+		// have said yes since the last one, and nobody can tell.
+		effective = "at " + strconv.FormatInt(now.UnixMicro(), 10)
+	case !change.EffectiveAt.IsZero():
 		effective = strconv.FormatInt(change.EffectiveAt.UnixMicro(), 10)
 	}
 	return Consent{Record: record, Identity: []string{

@@ -261,7 +261,6 @@ func (c *Changes) order() {
 	slices.SortFunc(c.Fingerprints, func(a, b NewFingerprint) int {
 		return cmp.Or(byID(a.ID, b.ID), bytes.Compare(a.Fingerprint[:], b.Fingerprint[:]))
 	})
-	slices.SortFunc(c.Consents, func(a, b consent.Record) int {
-		return cmp.Or(byID(a.DataSubject, b.DataSubject), bytes.Compare(a.ID[:], b.ID[:]))
-	})
+	// One person's choices keep the order of their rows: those without a date are dated in it.
+	slices.SortStableFunc(c.Consents, func(a, b consent.Record) int { return byID(a.DataSubject, b.DataSubject) })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/policies"
@@ -534,6 +535,55 @@ func TestStreamTakesRowsOfItsOwnShape(t *testing.T) {
 	}
 	if _, err := d.LoadStream(t.Context(), strings.NewReader(body), intake.StreamOptions{Principal: loading, MaxRows: 3}); !errors.Is(err, privacy.ErrInvalid) {
 		t.Errorf("too many rows: %v", err)
+	}
+}
+
+// TestUndatedChoicesAreDatedByDelivery: without a date the rows' order is the order of the
+// choices, and a no that is delivered again binds again.
+func TestUndatedChoicesAreDatedByDelivery(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, intake.Config{})
+	choices := func(person int, actions ...consent.Action) string {
+		var b strings.Builder
+		for _, action := range actions {
+			notice := ""
+			if action == consent.Granted {
+				notice = `"notice_version":"v3",`
+			}
+			fmt.Fprintf(&b, `{"identifiers":[{"kind":"customer_number","value":"c-%d"}],"consents":[{"action":"%s","purpose":"newsletter","channel":"email",%s"source":"web_form"}]}`+"\n", person, action, notice)
+		}
+		return b.String()
+	}
+	deliver := func(body string) {
+		t.Helper()
+		result, err := d.LoadStream(t.Context(), strings.NewReader(body), intake.StreamOptions{Principal: loading, Jurisdiction: "TR"})
+		if err != nil || len(result.Rejects) > 0 {
+			t.Fatal(result.Rejects, err)
+		}
+	}
+	state := func(person int) consent.State {
+		t.Helper()
+		id, _ := d.person(t, fmt.Sprintf("c-%d", person))
+		records, err := NewConsentStore(d.db, d.log).List(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return consent.Fold(records, "email", time.Now().Add(time.Minute)).State
+	}
+	for person := range 20 {
+		deliver(choices(person, consent.Granted, consent.Withdrawn))
+		if got := state(person); got != consent.StateWithdrawn {
+			t.Fatalf("granted, withdrawn in one delivery: %s", got)
+		}
+	}
+	id, _ := d.person(t, "c-0")
+	record, event := granted(id, 1)
+	if _, err := NewConsentStore(d.db, d.log).Add(t.Context(), record, event); err != nil {
+		t.Fatal(err)
+	}
+	deliver(choices(0, consent.Withdrawn))
+	if got := state(0); got != consent.StateWithdrawn {
+		t.Errorf("withdrawn again after a new grant: %s", got)
 	}
 }
 
