@@ -30,13 +30,26 @@ func NewGateStore(db *DB, log *AuditLog) *GateStore {
 
 // Resolve implements [gate.Store].
 func (s *GateStore) Resolve(ctx context.Context, kind privacy.IdentifierKind, indexes [][]byte) (privacy.DataSubjectID, error) {
+	// While blind indexes are rotated an identifier has several, and two people may hold
+	// one each. Whose data it is nobody can say then, so it is nobody's.
 	const sqlGateResolve = `
-select data_subject_id from vault.identifier where kind = $1 and blind_index = any ($2) limit 1`
-	var id pgtype.UUID
-	if err := s.db.pool.QueryRow(ctx, sqlGateResolve, string(kind), indexes).Scan(&id); err != nil {
+select data_subject_id
+from vault.identifier
+where kind = $1 and blind_index = any ($2)
+group by data_subject_id
+limit 2`
+	rows, err := s.db.pool.Query(ctx, sqlGateResolve, string(kind), indexes)
+	if err != nil {
 		return privacy.DataSubjectID{}, fmt.Errorf("finding person by identifier: %w", translate(err))
 	}
-	return privacy.DataSubjectID(id.Bytes), nil
+	found, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return privacy.DataSubjectID{}, fmt.Errorf("finding person by identifier: %w", translate(err))
+	}
+	if len(found) != 1 {
+		return privacy.DataSubjectID{}, fmt.Errorf("finding person by identifier: %d people have it: %w", len(found), privacy.ErrNotFound)
+	}
+	return privacy.DataSubjectID(found[0]), nil
 }
 
 // RecordExposure implements [gate.Store].

@@ -208,6 +208,7 @@ from unnest($2::integer[], $11::text[]) as q (n, recipient) cross join lateral (
 	}
 	for _, load := range loads {
 		load.snapshot.At = at
+		bindNow(load.snapshot.Consents, at)
 		if load.query.LogSize {
 			load.snapshot.LogSize = size
 		}

@@ -69,6 +69,18 @@ func readConsent(id privacy.DataSubjectID, v [][]byte) (consent.Record, error) {
 	return record, nil
 }
 
+// bindNow makes every no count that was recorded. None is dated later than the clock was
+// when it was recorded, so one that seems to lie ahead tells of a clock that was set back,
+// or of another machine's after a failover; it must not wait for the clock to come back.
+// A yes waits.
+func bindNow(records []consent.Record, at time.Time) {
+	for i := range records {
+		if r := &records[i]; r.Action != consent.Granted && r.EffectiveAt.After(at) {
+			r.EffectiveAt = at
+		}
+	}
+}
+
 func rawSlot(b []byte) (slot [16]byte) {
 	copy(slot[:], b)
 	return slot

@@ -273,6 +273,49 @@ func TestWithdrawalBindsTheVeryNextQuery(t *testing.T) {
 	}
 }
 
+// TestNoBindsAlthoughTheClockWasSetBack: a withdrawal dated by a clock that was an hour
+// ahead is not put off until the clock is there again; a grant is.
+func TestNoBindsAlthoughTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	for _, action := range []consent.Action{consent.Withdrawn, consent.Refused, consent.Objected} {
+		key := b.person(t, string(action), "grocery.dairy")
+		b.choose(t, key, consent.Granted, "recommendations")
+		if answer := b.mustAsk(t, service("recommender"), b.groups(t, key)); answer.Decision != gate.Allow {
+			t.Fatalf("after a grant: %s, %v", answer.Decision, answer.Reasons)
+		}
+		for n, said := range []consent.Action{action, consent.Granted} {
+			b.exec(t, `insert into consent.record (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit, notice_version, source, effective_at)
+				values ($1, gen_random_uuid(), 'recommendations', '*', $2, 'consent', $3, 'v1', 'test', clock_timestamp() + make_interval(hours => $4))`,
+				[16]byte(key.DataSubject()), string(said), said == consent.Granted, n+1)
+			if answer := b.mustAsk(t, service("recommender"), b.groups(t, key)); answer.Decision != gate.Deny {
+				t.Errorf("%s of an hour ahead, then %s: %s", action, said, answer.Decision)
+			}
+		}
+	}
+}
+
+// TestIdentifierOfTwoPeopleIsNobodys: while blind indexes are rotated, two people may
+// have one identifier under different keys.
+func TestIdentifierOfTwoPeopleIsNobodys(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	indexes := make([][]byte, 2)
+	for i, name := range []string{"jana", "hana"} {
+		key := b.person(t, name, "grocery.dairy")
+		indexes[i] = append([]byte{byte(i + 2)}, make([]byte, 32)...)
+		b.exec(t, `insert into vault.identifier (data_subject_id, kind, blind_index) values ($1, 'phone', $2)`, [16]byte(key.DataSubject()), indexes[i])
+	}
+	for _, index := range indexes {
+		if id, err := b.store.Resolve(t.Context(), privacy.Phone, [][]byte{index}); err != nil || id.IsZero() {
+			t.Errorf("one index: %v", err)
+		}
+	}
+	if id, err := b.store.Resolve(t.Context(), privacy.Phone, indexes); !errors.Is(err, privacy.ErrNotFound) || !id.IsZero() {
+		t.Errorf("indexes of two people: %v, want ErrNotFound", err)
+	}
+}
+
 func TestConsentTokenOfTheFutureIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	b := newGate(t)
