@@ -229,7 +229,7 @@ func seed(ctx context.Context, loader Loader, people int) error {
 
 // asked are the attributes of every question: a list derived from events, and two plain
 // values of two sealed records.
-const asked = `["purchases.product_groups","location.city","loyalty_tier"]`
+const asked = `["first_name","location.city","loyalty_tier"]`
 
 // questions asks about everybody once by customer number, and returns the requests that
 // ask by the pseudonym which the answer gave, as a service in operation does.
