@@ -334,7 +334,7 @@ func daysAgo(n int) time.Time { return caseClock.AddDate(0, 0, -n) }
 func caseEvents(kind string, given []caseEvent) []event {
 	events := make([]event, len(given))
 	for i, e := range given {
-		events[i] = event{kind: kind, at: daysAgo(e.DaysAgo), group: privacy.NewPlain(e.Group), amount: privacy.NewPlain(e.Amount)}
+		events[i] = event{kind: kind, at: daysAgo(e.DaysAgo), group: e.Group, amount: e.Amount}
 	}
 	return events
 }

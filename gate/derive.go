@@ -17,11 +17,15 @@ const (
 	fieldAmount privacy.AttributeName = "amount"
 )
 
-// event is what derivations see of something that happened.
+// event is what derivations see of something that happened. Its values are in clear,
+// because most of some hundred events are looked at and forgotten; it has no way out of
+// this package but the values that a derivation makes of it.
 type event struct {
 	kind          string
 	at            time.Time
-	group, amount privacy.Plain
+	group, amount string
+	// entry is what the catalogue says of the group, once the event was found harmless.
+	entry *groupEntry
 }
 
 // derivation computes an attribute from a stream of events.
@@ -93,8 +97,9 @@ func (l *ladder) harmlessEvents(stream privacy.DataCategory, kind string) ([]eve
 		if e.kind != kind || e.at.After(l.at) {
 			continue
 		}
-		if group := l.sheet.groups[policies.GroupID(e.group.RevealPersonalData())]; group != nil && !reveals(group.points, l.limits) {
+		if entry := l.sheet.groups[policies.GroupID(e.group)]; entry != nil && !reveals(entry.points, l.limits) {
 			kept = append(kept, *e)
+			kept[len(kept)-1].entry = entry
 		}
 	}
 	if !slices.IsSortedFunc(kept, newestFirst) {
@@ -107,13 +112,12 @@ func (l *ladder) harmlessEvents(stream privacy.DataCategory, kind string) ([]eve
 func newestFirst(a, b event) int { return b.at.Compare(a.at) }
 
 // recentGroups returns the distinct product groups.
-func recentGroups(s *sheet, events []event) []item {
+func recentGroups(_ *sheet, events []event) []item {
 	pool := make([]item, 0, min(len(events), 16))
 	for i := range events {
-		value := events[i].group
-		if !slices.ContainsFunc(pool, func(it item) bool { return it.value == value }) {
-			group := s.groups[policies.GroupID(value.RevealPersonalData())]
-			pool = append(pool, item{value: value, key: group.key, points: group.points})
+		entry := events[i].entry
+		if !slices.ContainsFunc(pool, func(it item) bool { return it.key == entry.key }) {
+			pool = append(pool, item{value: entry.value, key: entry.key, points: entry.points})
 		}
 	}
 	return pool
@@ -160,7 +164,7 @@ func spendBand(_ *sheet, events []event) []item {
 
 func sum(events []event) (cents int64, ok bool) {
 	for i := range events {
-		c, ok := parseCents(events[i].amount.RevealPersonalData())
+		c, ok := parseCents(events[i].amount)
 		if !ok {
 			return 0, false
 		}

@@ -25,8 +25,8 @@ func randomEvents(r *rand.Rand, kind string, groups []policies.GroupID, n int) [
 	for i := range events {
 		events[i] = event{
 			kind: kind, at: testTime.Add(-time.Duration(r.IntN(150*24*60)) * time.Minute),
-			group:  privacy.NewPlain(string(groups[r.IntN(len(groups))])),
-			amount: privacy.NewPlain(strconv.Itoa(r.IntN(40)) + ".50"),
+			group:  string(groups[r.IntN(len(groups))]),
+			amount: strconv.Itoa(r.IntN(40)) + ".50",
 		}
 	}
 	return events

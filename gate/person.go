@@ -75,7 +75,7 @@ func (p *sealedPerson) events(stream privacy.DataCategory) ([]event, error) {
 	for i := range views {
 		v := &views[i]
 		// Oldest first as they come; the other way round they mostly are in order.
-		events[len(views)-1-i] = event{kind: v.Type, at: v.At, group: v.Value(fieldGroup), amount: v.Value(fieldAmount)}
+		events[len(views)-1-i] = event{kind: v.Type, at: v.At, group: v.RevealPersonalData(fieldGroup), amount: v.RevealPersonalData(fieldAmount)}
 	}
 	if !slices.IsSortedFunc(events, newestFirst) {
 		slices.SortStableFunc(events, newestFirst)

@@ -47,6 +47,7 @@ type attribute struct {
 type groupEntry struct {
 	// key is the contributor in the exposure ledger.
 	key    string
+	value  privacy.Plain
 	points []point
 	// coarse is the harmless ancestor, empty without one.
 	coarse string
@@ -94,7 +95,7 @@ func newSheet(revision *policies.Revision) *sheet {
 		s.profile = a.Category
 	}
 	for _, g := range c.Groups() {
-		entry := &groupEntry{key: "g:" + string(g.ID)}
+		entry := &groupEntry{key: "g:" + string(g.ID), value: privacy.NewPlain(string(g.ID))}
 		for _, w := range g.Weights {
 			entry.points = append(entry.points, point{slices.Index(s.inferences, w.Inference), w.Weight})
 		}

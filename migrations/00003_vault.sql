@@ -68,6 +68,7 @@ create table vault.sealed_record (
 );
 -- Sealed bytes do not compress; trying only costs time.
 alter table vault.sealed_record alter column sealed set storage external;
+alter table vault.sealed_record set (toast_tuple_target = 8160);
 grant select, insert, update (record_version, sealed, updated_at) on vault.sealed_record to mahrem_app;
 
 create table vault.event_chunk (
@@ -85,6 +86,8 @@ create table vault.event_chunk (
     constraint event_chunk_is_bounded check (event_count between 1 and 64)
 );
 alter table vault.event_chunk alter column sealed set storage external;
+-- A chunk mostly fits into its page. Beside its row it would cost a second look-up.
+alter table vault.event_chunk set (toast_tuple_target = 8160);
 grant select, insert, update (record_version, event_count, sealed) on vault.event_chunk to mahrem_app;
 
 -- A keyed hash of person, source and event identity: the same event delivered again,

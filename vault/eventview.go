@@ -22,14 +22,20 @@ type EventView struct {
 }
 
 // Value returns the value of one attribute, or the zero value if the event lacks it.
-func (e EventView) Value(name privacy.AttributeName) privacy.Plain {
+func (e *EventView) Value(name privacy.AttributeName) privacy.Plain {
+	return privacy.NewPlain(e.RevealPersonalData(name))
+}
+
+// RevealPersonalData returns the value of one attribute in clear, or the empty text. It
+// is for looking at many values of which few are kept; what is kept is a [privacy.Plain].
+func (e *EventView) RevealPersonalData(name privacy.AttributeName) string {
 	r := reader{text: e.fields}
 	for r.text != "" {
 		if found, value := r.raw(), r.raw(); found == string(name) {
-			return privacy.NewPlain(value)
+			return value
 		}
 	}
-	return privacy.Plain{}
+	return ""
 }
 
 // raw takes a text that was found to be well formed before.
