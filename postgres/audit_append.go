@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,14 +104,12 @@ func (l *AuditLog) appendLoop() {
 		case <-l.stop:
 			return
 		}
-	gather:
-		for len(a.batch) < l.config.MaxBatch {
-			select {
-			case p := <-l.queue:
-				a.take(p)
-			default:
-				break gather
-			}
+		// Whoever is about to log, and only waits for a processor, comes along: a commit
+		// costs much more than an entry. Where nobody is, giving way costs nothing.
+		for gathered := 0; gathered != len(a.batch) && len(a.batch) < l.config.MaxBatch; {
+			gathered = len(a.batch)
+			runtime.Gosched()
+			a.gather(l.queue, l.config.MaxBatch)
 		}
 		if len(a.batch) > 0 {
 			a.finish(a.commit())
@@ -135,6 +134,18 @@ type appender struct {
 func (a *appender) take(p *pendingEntry) {
 	if p.state.CompareAndSwap(entryWaiting, entryTaken) {
 		a.batch = append(a.batch, p)
+	}
+}
+
+// gather takes what is waiting.
+func (a *appender) gather(queue <-chan *pendingEntry, most int) {
+	for len(a.batch) < most {
+		select {
+		case p := <-queue:
+			a.take(p)
+		default:
+			return
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -84,6 +85,7 @@ func (s *GateStore) Load(ctx context.Context, query gate.LoadQuery) (gate.Snapsh
 func (s *GateStore) work() {
 	q := &s.loads
 	for {
+		runtime.Gosched() // whoever is about to ask comes along
 		q.mu.Lock()
 		n := min(len(q.waiting), maxLoads)
 		if n == 0 {
