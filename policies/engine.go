@@ -115,6 +115,10 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 	if err != nil {
 		return nil, err
 	}
+	// The catalogue was read again after what the digest stands for.
+	if digest, err := BundleDigest(bundle); err != nil || digest != content.digest() {
+		return nil, fmt.Errorf("reading policy bundle: it changed meanwhile: %w", privacy.ErrInvalid)
+	}
 	modules, err := parseModules(content, false)
 	if err != nil {
 		return nil, err

@@ -86,15 +86,20 @@ func (r *Revision) welcome(ctx context.Context, purpose *Purpose) (Facts, bool, 
 	if purpose.Reidentification {
 		facts.Role, recipients, facts.Categories = privacy.RoleDPO, []privacy.RecipientID{NoRecipient}, nil
 	}
-	for _, facts.Action = range purpose.Actions {
-		for _, facts.Channel = range purpose.Channels {
-			for _, facts.Recipient = range recipients {
-				recipient := r.catalogue.recipients[facts.Recipient]
-				if recipient != nil && !contains(recipient.Purposes, purpose.ID) {
-					continue
-				}
-				if plan, err := r.probe(ctx, facts); err != nil || plan.Allow {
-					return facts, plan.Allow, err
+	// A purpose may open only for somebody who was never asked: what was refused is not
+	// done on a legitimate interest.
+	neverAsked := ConsentFacts{State: ConsentNeverAsked, Explicit: No, Basis: NoBasis, Incentive: No}
+	for _, facts.Consent = range []ConsentFacts{facts.Consent, neverAsked} {
+		for _, facts.Action = range purpose.Actions {
+			for _, facts.Channel = range purpose.Channels {
+				for _, facts.Recipient = range recipients {
+					recipient := r.catalogue.recipients[facts.Recipient]
+					if recipient != nil && !contains(recipient.Purposes, purpose.ID) {
+						continue
+					}
+					if plan, err := r.probe(ctx, facts); err != nil || plan.Allow {
+						return facts, plan.Allow, err
+					}
 				}
 			}
 		}
