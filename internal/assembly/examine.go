@@ -18,8 +18,8 @@ type Finding struct {
 	Detail string `json:"detail"`
 }
 
-// clockTolerance is how far this machine's clock may be from the database's. Triggers
-// and tokens go by the one, consent by the other.
+// clockTolerance is how far this machine's clock may be from the database's. Tokens and
+// the log go by the one, decisions by the other.
 const clockTolerance = 2 * time.Second
 
 // Examine looks at every part that [Open] needs, in the order of dependence, and goes on

@@ -22,8 +22,8 @@ type Options struct {
 	// SignEvery is the rhythm of checkpoints; zero means that one is signed at the end,
 	// if anything was logged.
 	SignEvery time.Duration
-	// Now is the clock of the log, of tokens and of triggers; nil means time.Now.
-	// Consent always goes by the database's clock.
+	// Now is the clock of the log and of tokens; nil means time.Now.
+	// Decisions go by the database's clock.
 	Now func() time.Time
 	// Random draws ids; nil means crypto/rand.
 	Random io.Reader

@@ -38,7 +38,10 @@ func (h *House) Dossier(ctx context.Context, by privacy.Principal, id privacy.Da
 	if err != nil {
 		return nil, err
 	}
-	return d, h.LogShown(ctx, by, id)
+	if err := h.LogShown(ctx, by, id); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func (h *House) dossier(ctx context.Context, id privacy.DataSubjectID) (*Dossier, error) {
@@ -110,13 +113,14 @@ type ErasurePlan struct {
 // fits nobody else and nothing else.
 func (h *House) PlanErasure(ctx context.Context, by privacy.Principal, id privacy.DataSubjectID) (ErasurePlan, error) {
 	subject, err := h.People.AuditSubject(ctx, id)
+	var d *Dossier
+	if err == nil {
+		d, err = h.dossier(ctx, id)
+	}
 	if errors.Is(err, privacy.ErrDamaged) {
+		// What does not open protects nobody, and must not stand in the way.
 		return ErasurePlan{Token: "damaged", Holdings: []Holding{{"records that do not open any more", "all"}}}, nil
 	}
-	if err != nil {
-		return ErasurePlan{}, err
-	}
-	d, err := h.dossier(ctx, id)
 	if err != nil {
 		return ErasurePlan{}, err
 	}

@@ -52,14 +52,14 @@ func (h health) Checks(ctx context.Context) []server.Check {
 
 var _ gate.Engine = (*policies.Engine)(nil)
 
-// Gauges are the gate's totals, for /metrics.
+// Gauges are totals of the gate for /metrics. How often something was taken away is not
+// among them: a recipient who looks before and after its query would learn whether it was
+// from its own answer.
 func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
 	return []server.Gauge{
-		counter("mahrem_gate_suppressed_total", "Answers from which composition took something away.",
-			func(c gate.Counters) uint64 { return c.Suppressed }),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",

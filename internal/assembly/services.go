@@ -31,19 +31,46 @@ type Services struct {
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
-	if h.Engine, err = OpenPolicies(ctx, h.Settings.Policies); err != nil {
+	if h.Engine, err = h.openPolicies(ctx); err != nil {
 		return err
 	}
 	catalogue := words{h.Engine}
 	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
 	h.People = store
-	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
+	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, classifier{h.Engine},
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
 	return err
+}
+
+// openPolicies activates the first revision. Those that take its place while the house is
+// open, and those that were refused, are noted in the log.
+func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
+	opened := false
+	note := func(event audit.Event) {
+		if !opened {
+			return
+		}
+		if _, err := h.Log.Append(ctx, event); err != nil {
+			h.options.Logger.Error("change of policies not logged", "kind", event.Kind, "error", err)
+		}
+	}
+	engine, err := policies.Open(ctx, Bundle(h.Settings.Policies), policies.Config{
+		Activated: func(r *policies.Revision) {
+			note(audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())})
+		},
+		Refused: func(err error) {
+			if opened {
+				h.options.Logger.Error("policies refused, the last good ones stay", "error", err)
+			}
+			note(audit.Event{Kind: audit.PolicyRefused, Outcome: audit.Denied})
+		},
+	})
+	opened = true
+	return engine, err
 }
 
 // OpenPolicies compiles and activates the bundle in dir, or the one in the binary when
@@ -136,6 +163,7 @@ func (c classifier) ProductGroup(department, category, productType string) strin
 type Pseudonyms struct {
 	keys   *keydir.Keys
 	engine *policies.Engine
+	log    audit.Appender
 
 	mu   sync.RWMutex
 	made map[privacy.RecipientID]*pseudonym.Pseudonyms
@@ -153,8 +181,15 @@ func (p *Pseudonyms) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, e
 	if _, known := p.engine.Revision().Catalogue().Recipient(recipient); !known {
 		return nil, fmt.Errorf("finding pseudonyms of a recipient that is not in the catalogue: %w", privacy.ErrNotFound)
 	}
-	if _, err := p.keys.EnsureRecipient(recipient); err != nil {
+	created, err := p.keys.EnsureRecipient(recipient)
+	if err != nil {
 		return nil, err
+	}
+	if created {
+		event := audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done, Recipient: recipient}
+		if _, err := p.log.Append(context.Background(), event); err != nil {
+			return nil, fmt.Errorf("logging a recipient's new keyset: %w", err)
+		}
 	}
 	primitive, err := p.keys.Recipient(recipient)
 	if err != nil {

@@ -1,0 +1,123 @@
+package assembly
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/internal/config"
+	"github.com/mahrem/mahrem/internal/pgtest"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+func newHouse(t *testing.T) (*House, *pgtest.Database) {
+	t.Helper()
+	database := pgtest.NewEmpty(t)
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: database.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	house, err := Init(t.Context(), settings, Options{Logger: slog.New(slog.DiscardHandler)}, Operator("tester"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := house.Close(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return house, database
+}
+
+// last returns the newest entry of the log and its index.
+func last(t *testing.T, house *House) (audit.Entry, uint64) {
+	t.Helper()
+	stored, err := house.Log.Tail(t.Context(), 1)
+	if err != nil || len(stored) != 1 {
+		t.Fatal(len(stored), err)
+	}
+	entry, err := audit.ParseEntry(stored[0].Leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry, stored[0].Index
+}
+
+func TestKeysOfRecipientsAreLoggedWhenTheyAreMade(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	if _, err := house.Pseudonyms.Of("recommender"); err != nil {
+		t.Fatal(err)
+	}
+	entry, index := last(t, house)
+	if entry.Kind != audit.KeyCreated || entry.Concerning != "recommender" {
+		t.Errorf("the last entry is %s about %q", entry.Kind, entry.Concerning)
+	}
+	if _, err := house.Pseudonyms.Of("recommender"); err != nil {
+		t.Fatal(err)
+	}
+	if _, again := last(t, house); again != index {
+		t.Error("using a keyset was logged as making one")
+	}
+}
+
+func TestChangesOfPoliciesAreLogged(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	if err := house.Engine.Activate(t.Context(), fstest.MapFS{}); err == nil {
+		t.Fatal("an empty bundle was activated")
+	}
+	if entry, _ := last(t, house); entry.Kind != audit.PolicyRefused {
+		t.Errorf("the last entry is %s", entry.Kind)
+	}
+	if err := house.Engine.Activate(t.Context(), policies.Bundle()); err != nil {
+		t.Fatal(err)
+	}
+	if entry, _ := last(t, house); entry.Kind != audit.PolicyActivated || entry.Policy != house.PolicyDigest() {
+		t.Errorf("the last entry is %s", entry.Kind)
+	}
+}
+
+// TestDamageDoesNotStandInTheWayOfErasure: whoever's data does not open any more can
+// still be forgotten.
+func TestDamageDoesNotStandInTheWayOfErasure(t *testing.T) {
+	t.Parallel()
+	house, database := newHouse(t)
+	by := Operator("tester")
+	line := `{"identifiers":[{"kind":"customer_number","value":"K-1"}],"jurisdiction":"CZ","attributes":{"first_name":"Jana"}}`
+	result, err := house.Loader.LoadStream(t.Context(), strings.NewReader(line), intake.StreamOptions{Principal: by})
+	if err != nil || len(result.Rejects) > 0 {
+		t.Fatal(result.Rejects, err)
+	}
+	id, err := house.People.ResolveIdentifier(t.Context(), privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("K-1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := house.PlanErasure(t.Context(), by, id); err != nil || plan.Token == "" || plan.Token == "damaged" {
+		t.Fatalf("sound data: token %q, %v", plan.Token, err)
+	}
+	if _, err := database.OwnerPool(t).Exec(t.Context(), `update vault.sealed_record set sealed = overlay(sealed placing '\x00' from 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := house.PlanErasure(t.Context(), by, id); err != nil || plan.Token != "damaged" {
+		t.Errorf("damaged data: token %q, %v", plan.Token, err)
+	}
+	if dossier, err := house.Dossier(t.Context(), by, id); err == nil || dossier != nil {
+		t.Errorf("damaged data was shown: %v", err)
+	}
+}
+
+// TestMetricsDoNotTellWhatWasTakenAway: anybody may read them, so a recipient could look
+// before and after its own query.
+func TestMetricsDoNotTellWhatWasTakenAway(t *testing.T) {
+	t.Parallel()
+	for _, gauge := range new(House).Gauges() {
+		if strings.Contains(gauge.Name, "suppress") {
+			t.Errorf("%s is shown", gauge.Name)
+		}
+	}
+}
