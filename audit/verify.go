@@ -27,8 +27,10 @@ type VerifyConfig struct {
 // The report tells what is wrong, beginning with the first bad index. An error says that
 // the check could not be made, and nothing about the log.
 //
-// Somebody who can write all tables and holds the log's key can make a log that is
-// whole and false. What gives them away are checkpoints kept elsewhere.
+// Somebody who can write all tables can make a log that is whole and false behind the
+// last checkpoint that they leave in place, and so from the beginning if they remove them
+// all: [Report.Signed] then says less than it did. Whoever also holds the log's key can sign it
+// again. What gives both away are checkpoints kept elsewhere.
 func Verify(ctx context.Context, source Source, config VerifyConfig) (Report, error) {
 	if config.Verifier == nil {
 		return Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)

@@ -28,8 +28,9 @@ type Pseudonyms interface {
 
 // Config has defaults for everything.
 type Config struct {
-	// Now is the clock for ages, windows and the look-back of the exposure ledger. Nil:
-	// the database's clock, which consent always goes by.
+	// Now is the clock of every decision, consent included, for tests. Nil: the database's
+	// clock, by which consent is dated. With any other, one that is behind it lets a
+	// withdrawal wait.
 	Now func() time.Time
 	// Chunks is how many of the newest chunks of an event stream are read. Zero: 4.
 	Chunks int
