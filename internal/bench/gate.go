@@ -40,7 +40,8 @@ type GateConfig struct {
 	MaxConns int32
 	// People is how many are asked about; zero means 2,000.
 	People int
-	// Clients are the numbers of clients; nil means 1, 8, 32 and 128.
+	// Clients are the numbers of clients; nil means 1, 8, 32 and 128. Questions that draw
+	// on events are measured with the third of them, or the last.
 	Clients []int
 	// Rounds is how often each side is measured for each number of clients, and
 	// RoundTime how long; zero means 3 and 2 s.
@@ -53,7 +54,8 @@ type GateConfig struct {
 // GateReport is the outcome.
 type GateReport struct {
 	Machine Machine `json:"machine"`
-	// AnswerBytes is the length of an answer of the gate, PlainBytes of the bare side.
+	// AnswerBytes is the length of an answer of the gate about stored values, PlainBytes of
+	// one of the bare side.
 	AnswerBytes int       `json:"answer_bytes"`
 	PlainBytes  int       `json:"plain_bytes"`
 	People      int       `json:"people"`
@@ -65,13 +67,32 @@ type GateReport struct {
 	Answers uint64 `json:"answers"`
 }
 
-// GateRow is one number of clients.
+// GateRow is one kind of question and one number of clients.
 type GateRow struct {
-	Clients int     `json:"clients"`
-	Plain   Figures `json:"plain"`
-	Gate    Figures `json:"gate"`
+	Question Question `json:"question"`
+	Clients  int      `json:"clients"`
+	Plain    Figures  `json:"plain"`
+	Gate     Figures  `json:"gate"`
 	// Ratio is the gate's rate over that of the bare side.
 	Ratio float64 `json:"ratio"`
+}
+
+// Question is what is asked of the gate.
+type Question string
+
+// The questions. Both are for recommendations on the web, about a person who consented.
+const (
+	// Values asks for four stored values in three sealed records.
+	Values Question = "values"
+	// Events asks for one stored value, and for a list that is derived from the newest
+	// 60 purchases at the time of asking.
+	Events Question = "events"
+)
+
+// asked are the attributes of a question.
+var asked = map[Question]string{
+	Values: `["location.city","loyalty_tier","preferences.brands","preferences.interests"]`,
+	Events: `["location.city","purchases.product_groups"]`,
 }
 
 // Gate measures the whole gate against a bare SELECT.
@@ -91,7 +112,7 @@ func Gate(ctx context.Context, config GateConfig) (GateReport, error) {
 	if config.Progress == nil {
 		config.Progress = func(string, int, int) {}
 	}
-	steps := 2 + len(config.Clients)*config.Rounds
+	steps := 2 + (len(config.Clients)+1)*config.Rounds
 	config.Progress("bringing people in", 0, steps)
 	if err := seed(ctx, config.Loader, config.People); err != nil {
 		return GateReport{}, fmt.Errorf("seeding: %w", err)
@@ -108,9 +129,12 @@ func Gate(ctx context.Context, config GateConfig) (GateReport, error) {
 		return GateReport{}, fmt.Errorf("reading the size of the log: %w", err)
 	}
 	config.Progress("learning pseudonyms", 1, steps)
-	full, width, err := questions(gateAddress, config.Token, config.People)
-	if err != nil {
-		return GateReport{}, fmt.Errorf("asking for the first time: %w", err)
+	full := map[Question]target{}
+	width := 0
+	for _, question := range []Question{Events, Values} {
+		if full[question], width, err = questions(gateAddress, config.Token, question, config.People); err != nil {
+			return GateReport{}, fmt.Errorf("asking for the first time: %w", err)
+		}
 	}
 	side, err := openPlain(ctx, config.OwnerURL, config.MaxConns, config.People, width)
 	if err != nil {
@@ -131,14 +155,18 @@ func Gate(ctx context.Context, config GateConfig) (GateReport, error) {
 	if report.PlainBytes, err = size(bare); err != nil {
 		return GateReport{}, fmt.Errorf("asking the bare side: %w", err)
 	}
-	for number, clients := range config.Clients {
-		row, err := compare(ctx, config, bare, full, clients, func(round int) {
-			config.Progress(fmt.Sprintf("%d clients", clients), 2+number*config.Rounds+round, steps)
+	for _, clients := range config.Clients {
+		report.Lines = append(report.Lines, GateRow{Question: Values, Clients: clients})
+	}
+	report.Lines = append(report.Lines, GateRow{Question: Events, Clients: config.Clients[min(2, len(config.Clients)-1)]})
+	for number := range report.Lines {
+		row := &report.Lines[number]
+		err := compare(ctx, config, bare, full[row.Question], row, func(round int) {
+			config.Progress(fmt.Sprintf("%s, %d clients", row.Question, row.Clients), 2+number*config.Rounds+round, steps)
 		})
 		if err != nil {
-			return GateReport{}, fmt.Errorf("measuring with %d clients: %w", clients, err)
+			return GateReport{}, fmt.Errorf("measuring %s with %d clients: %w", row.Question, row.Clients, err)
 		}
-		report.Lines = append(report.Lines, row)
 	}
 	config.Progress("done", steps, steps)
 
@@ -155,30 +183,30 @@ func Gate(ctx context.Context, config GateConfig) (GateReport, error) {
 
 // compare measures both sides in turn, the one that begins changing with each round, so
 // that what drifts (heat, caches, the table's size) falls on both.
-func compare(ctx context.Context, config GateConfig, bare, full target, clients int, progress func(round int)) (GateRow, error) {
+func compare(ctx context.Context, config GateConfig, bare, full target, row *GateRow, progress func(round int)) error {
 	sides := [2]target{bare, full}
 	var samples [2][]sample
 	for _, side := range sides {
-		if _, err := load(ctx, side, clients, config.RoundTime/2); err != nil {
-			return GateRow{}, fmt.Errorf("warming up: %w", err)
+		if _, err := load(ctx, side, row.Clients, config.RoundTime/2); err != nil {
+			return fmt.Errorf("warming up: %w", err)
 		}
 	}
 	for round := range config.Rounds {
 		progress(round)
 		for turn := range sides {
 			which := (round + turn) % 2
-			s, err := load(ctx, sides[which], clients, config.RoundTime)
+			s, err := load(ctx, sides[which], row.Clients, config.RoundTime)
 			if err != nil {
-				return GateRow{}, err
+				return err
 			}
 			samples[which] = append(samples[which], s)
 		}
 	}
-	row := GateRow{Clients: clients, Plain: figures(samples[0]), Gate: figures(samples[1])}
+	row.Plain, row.Gate = figures(samples[0]), figures(samples[1])
 	if row.Plain.Rate > 0 {
 		row.Ratio = row.Gate.Rate / row.Plain.Rate
 	}
-	return row, nil
+	return nil
 }
 
 // customer is the customer number of the nth person of the benchmark.
@@ -200,6 +228,7 @@ func seed(ctx context.Context, loader Loader, people int) error {
 				Attributes: map[string]json.RawMessage{
 					"first_name": json.RawMessage(`"Ayşe"`), "birth_date": json.RawMessage(`"1988-04-12"`), "household": json.RawMessage(`"single"`),
 					"location.city": json.RawMessage(`"İzmir"`), "location.region": json.RawMessage(`"Ege"`), "loyalty_tier": json.RawMessage(`"silver"`),
+					"preferences.brands": json.RawMessage(`["Toprak","Deniz","Bahçe"]`), "preferences.interests": json.RawMessage(`["home.kitchen","garden","pets"]`),
 				},
 				Consents: []intake.RowConsent{{
 					Action: "granted", Purpose: "recommendations", Channel: "web", Basis: privacy.Consent, NoticeVersion: "bench-1", Source: "bench",
@@ -227,13 +256,9 @@ func seed(ctx context.Context, loader Loader, people int) error {
 	return nil
 }
 
-// asked are the attributes of every question: a list derived from events, and two plain
-// values of two sealed records.
-const asked = `["first_name","location.city","loyalty_tier"]`
-
 // questions asks about everybody once by customer number, and returns the requests that
 // ask by the pseudonym which the answer gave, as a service in operation does.
-func questions(address, token string, people int) (target, int, error) {
+func questions(address, token string, question Question, people int) (target, int, error) {
 	c, err := dial(address)
 	if err != nil {
 		return target{}, 0, err
@@ -242,7 +267,7 @@ func questions(address, token string, people int) (target, int, error) {
 	t := target{address: address, want: []byte(`"decision":"allow"`)}
 	width := 0
 	for n := range people {
-		body := fmt.Sprintf(`{"data_subject":{"identifier":{"kind":"customer_number","value":%q}},"purpose":"recommendations","channel":"web","attributes":%s}`, customer(n), asked)
+		body := fmt.Sprintf(`{"data_subject":{"identifier":{"kind":"customer_number","value":%q}},"purpose":"recommendations","channel":"web","attributes":%s}`, customer(n), asked[question])
 		status, answer, err := c.ask(post("/v1/query", token, "application/json", []byte(body)))
 		if err != nil {
 			return t, 0, err
@@ -262,7 +287,7 @@ func questions(address, token string, people int) (target, int, error) {
 			return t, 0, fmt.Errorf("a seeded person is denied (%v): %w", got.Reasons, errAnswer)
 		}
 		width += len(answer)
-		body = fmt.Sprintf(`{"data_subject":{"pseudonym":%q},"purpose":"recommendations","channel":"web","attributes":%s}`, got.Pseudonym, asked)
+		body = fmt.Sprintf(`{"data_subject":{"pseudonym":%q},"purpose":"recommendations","channel":"web","attributes":%s}`, got.Pseudonym, asked[question])
 		t.requests = append(t.requests, post("/v1/query", token, "application/json", []byte(body)))
 	}
 	if people == 0 {

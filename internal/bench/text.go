@@ -12,9 +12,9 @@ func (r GateReport) Markdown() string {
 	fmt.Fprintf(&b, "%s\n\n", r.Machine)
 	fmt.Fprintf(&b, "%d people; %d connections a side; an answer of the gate has %d bytes, a plain row %d; %d answers, %d log entries.\n\n",
 		r.People, r.Connections, r.AnswerBytes, r.PlainBytes, r.Answers, r.Entries)
-	b.WriteString("| clients | plain row/s | p50 | p99 | gate/s | p50 | p99 | ratio |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| question | clients | plain row/s | p50 | p99 | gate/s | p50 | p99 | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, row := range r.Lines {
-		fmt.Fprintf(&b, "| %d | %.0f | %s | %s | %.0f | %s | %s | %.2f |\n", row.Clients,
+		fmt.Fprintf(&b, "| %s | %d | %.0f | %s | %s | %.0f | %s | %s | %.2f |\n", row.Question, row.Clients,
 			row.Plain.Rate, milliseconds(row.Plain.P50), milliseconds(row.Plain.P99),
 			row.Gate.Rate, milliseconds(row.Gate.P50), milliseconds(row.Gate.P99), row.Ratio)
 	}
