@@ -84,10 +84,12 @@ func (p *state) describe(f *policies.Facts, s *sheet, purpose *policies.Purpose)
 	return current
 }
 
-// single returns the one undisputed value of a core attribute.
+// single returns the one undisputed value of a core attribute. What was inferred or seen
+// on a social network is no fact: nobody is of age by a guess.
 func (p *state) single(name privacy.AttributeName) (string, bool) {
 	field, ok := p.core[name]
-	if !ok || len(field.Values) != 1 || field.Quality == vault.Disputed {
+	if !ok || len(field.Values) != 1 || field.Quality == vault.Disputed ||
+		field.Source == vault.Inferred || field.Source == vault.Social {
 		return "", false
 	}
 	return field.Values[0].RevealPersonalData(), true

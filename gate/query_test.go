@@ -11,6 +11,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 func TestQueryIsValidated(t *testing.T) {
@@ -130,6 +131,22 @@ func TestParseCents(t *testing.T) {
 	for _, text := range []string{"", ".5", "-1", "1,50", "1e3", "12.5x", "12.345x", "9999999999999"} {
 		if _, ok := parseCents(text); ok {
 			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+// TestNobodyIsOfAgeByAGuess: a birth date that was inferred, or seen on a social network,
+// leaves the age unknown, on which no profiling passes.
+func TestNobodyIsOfAgeByAGuess(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[vault.Source]bool{
+		vault.Declared: true, vault.Observed: true, vault.Imported: true, vault.Inferred: false, vault.Social: false,
+	} {
+		p := state{core: vault.Record{attributeBirth: {
+			Values: []privacy.Plain{privacy.NewPlain("1990-05-01")}, Source: source, Quality: vault.Verified,
+		}}}
+		if _, got := p.single(attributeBirth); got != want {
+			t.Errorf("a birth date that is %s counts: %t, want %t", source, got, want)
 		}
 	}
 }
