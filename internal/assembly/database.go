@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/internal/localpg"
@@ -15,6 +16,8 @@ import (
 type Database struct {
 	url    string
 	server *localpg.Server
+	// embedded is whether the server is one of ours, this process's or another's.
+	embedded bool
 }
 
 // OpenDatabase finds the database of a Mahrem. Without a connection string it starts
@@ -26,20 +29,34 @@ func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
 	}
 	server, err := localpg.Start(ctx, localpg.Config{Dir: c.PostgresDir(), MaxConnections: 200})
 	if errors.Is(err, localpg.ErrInUse) {
-		url, err := localpg.JoinURL(c.PostgresDir())
+		joined, err := localpg.JoinURL(c.PostgresDir())
 		if err != nil {
 			return nil, fmt.Errorf("joining the running PostgreSQL: %w", err)
 		}
-		return &Database{url: url}, nil
+		return &Database{url: joined, embedded: true}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Database{url: server.URL(), server: server}, nil
+	return &Database{url: server.URL(), server: server, embedded: true}, nil
 }
 
 // URL is the owner's connection string. It may hold a password.
 func (d *Database) URL() string { return d.url }
+
+// AppURL is the connection string of what serves. In an embedded PostgreSQL it logs in as
+// mahrem_app, who cannot become the owner again; elsewhere the settings decide.
+func (d *Database) AppURL() (string, error) {
+	if !d.embedded {
+		return d.url, nil
+	}
+	u, err := url.Parse(d.url)
+	if err != nil {
+		return "", errors.New("reading connection string of the embedded PostgreSQL")
+	}
+	u.User = url.User(localpg.AppRole)
+	return u.String(), nil
+}
 
 // Close stops the embedded PostgreSQL if this process started it.
 func (d *Database) Close() error {

@@ -83,7 +83,11 @@ func (h *House) open(ctx context.Context) (err error) {
 		}
 		h.onClose(func(context.Context) error { return h.Database.Close() })
 	}
-	if h.DB, err = postgres.Open(ctx, postgres.Config{URL: h.Database.URL(), MaxConns: h.options.MaxConns}); err != nil {
+	appURL, err := h.Database.AppURL()
+	if err != nil {
+		return err
+	}
+	if h.DB, err = postgres.Open(ctx, postgres.Config{URL: appURL, MaxConns: h.options.MaxConns}); err != nil {
 		return err
 	}
 	h.onClose(func(context.Context) error { h.DB.Close(); return nil })

@@ -1,0 +1,54 @@
+package assembly
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mahrem/mahrem/internal/config"
+)
+
+// TestEmbeddedServesWithoutTheOwnersRights: the session itself is mahrem_app's, so that
+// not even SET ROLE leads back to the owner.
+func TestEmbeddedServesWithoutTheOwnersRights(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	// The account that PostgreSQL runs as, when this is root's test, must pass through.
+	if err := os.Chmod(filepath.Dir(home), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := config.Load(home, func(string) string { return "" }, config.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	database, err := OpenDatabase(t.Context(), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := database.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	address, err := database.AppURL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var user string
+	if err := conn.QueryRow(t.Context(), `select session_user`).Scan(&user); err != nil || user != "mahrem_app" {
+		t.Errorf("the session is %q's, %v", user, err)
+	}
+	for _, role := range []string{"mahrem_owner", "postgres", "none"} {
+		_, err := conn.Exec(t.Context(), `set role `+role)
+		if err == nil && role != "none" {
+			t.Errorf("mahrem_app became %s", role)
+		}
+	}
+}
