@@ -47,6 +47,10 @@ type Config struct {
 	Now func() time.Time
 	// Random draws record IDs; crypto/rand.Reader.
 	Random io.Reader
+	// MayGrant says whether a service may record that a person agreed to a purpose: whoever
+	// profits from a yes must not be able to make one for any purpose it likes. A no is
+	// taken from everybody. Nil: only a data protection officer records grants.
+	MayGrant func(recipient privacy.RecipientID, purpose privacy.Purpose) bool
 }
 
 // Service takes changes of consent and shows what is recorded.
@@ -105,6 +109,9 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 	record, err := change.Record(action, s.catalogue, s.config.Now())
 	if err != nil {
 		return Receipt{}, err
+	}
+	if action == Granted && by.Role != privacy.RoleDPO && (s.config.MayGrant == nil || !s.config.MayGrant(by.Recipient, record.Purpose)) {
+		return Receipt{}, fmt.Errorf("recording a grant for a purpose that is not the recipient's: %w", privacy.ErrForbidden)
 	}
 	if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
 		return Receipt{}, fmt.Errorf("drawing consent id: %w", err)

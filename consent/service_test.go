@@ -54,7 +54,12 @@ func (words) KnowsChannel(c privacy.Channel) bool       { return c == "email" }
 func (words) KnowsCategory(c privacy.DataCategory) bool { return c == "health" || c == "religion" }
 
 func service(m *memory) *consent.Service {
-	return consent.New(m, m, words{}, consent.Config{Now: func() time.Time { return at(10) }})
+	return consent.New(m, m, words{}, consent.Config{
+		Now: func() time.Time { return at(10) },
+		MayGrant: func(recipient privacy.RecipientID, purpose privacy.Purpose) bool {
+			return recipient == shop.Recipient && purpose == "newsletter"
+		},
+	})
 }
 
 func change(edit ...func(*consent.Change)) consent.Change {
@@ -98,6 +103,38 @@ func TestServiceCommitsEachActionWithItsEvent(t *testing.T) {
 		t.Error("two records with one ID")
 	}
 }
+
+// TestServiceTakesAYesOnlyFromWhomItConcerns: whoever profits from a yes must not be able to
+// make one up for any purpose; a no is taken from everybody.
+func TestServiceTakesAYesOnlyFromWhomItConcerns(t *testing.T) {
+	t.Parallel()
+	stranger := privacy.Principal{ID: "ads", Role: privacy.RoleService, Recipient: "ads"}
+	officer := privacy.Principal{ID: "dpo", Role: privacy.RoleDPO}
+	m := &memory{}
+	strict := consent.New(m, m, words{}, consent.Config{Now: func() time.Time { return at(10) }})
+	for name, c := range map[string]struct {
+		service *consent.Service
+		by      privacy.Principal
+		want    error
+	}{
+		"stranger":                      {service(m), stranger, privacy.ErrForbidden},
+		"contracted":                    {service(m), shop, nil},
+		"officer":                       {service(m), officer, nil},
+		"service, where nobody decides": {strict, shop, privacy.ErrForbidden},
+		"officer, where nobody decides": {strict, officer, nil},
+	} {
+		if _, err := c.service.Grant(t.Context(), c.by, change()); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("a grant by %s: %v, want %v", name, err, c.want)
+		}
+		for _, no := range []consentCall{c.service.Refuse, c.service.Withdraw, c.service.Object} {
+			if _, err := no(t.Context(), c.by, change()); err != nil {
+				t.Errorf("a no by %s: %v", name, err)
+			}
+		}
+	}
+}
+
+type consentCall = func(context.Context, privacy.Principal, consent.Change) (consent.Receipt, error)
 
 func TestServiceNamesTheWrongField(t *testing.T) {
 	t.Parallel()

@@ -121,3 +121,26 @@ func TestMetricsDoNotTellWhatWasTakenAway(t *testing.T) {
 		}
 	}
 }
+
+// TestProcessorsCannotConsentForOtherPurposes: a processor records a yes for the purposes
+// of its contract, the company's own services for any.
+func TestProcessorsCannotConsentForOtherPurposes(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	w := words{house.Engine}
+	for _, test := range []struct {
+		recipient privacy.RecipientID
+		purpose   privacy.Purpose
+		want      bool
+	}{
+		{"newsletter_service", "newsletter", true},
+		{"newsletter_service", "pricing", false},
+		{"web_shop", "newsletter", true},
+		{"stranger", "newsletter", false},
+		{"", "newsletter", false},
+	} {
+		if got := w.mayGrant(test.recipient, test.purpose); got != test.want {
+			t.Errorf("%q for %s: %t, want %t", test.recipient, test.purpose, got, test.want)
+		}
+	}
+}

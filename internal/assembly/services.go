@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.People = store
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
-	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random})
+	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, classifier{h.Engine},
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
@@ -122,6 +123,13 @@ func (s subjects) Subject(ctx context.Context, id privacy.DataSubjectID) (audit.
 type words struct{ engine *policies.Engine }
 
 func (w words) catalogue() *policies.Catalogue { return w.engine.Revision().Catalogue() }
+
+// mayGrant: the company's own services ask for any purpose, others for those of their
+// contract.
+func (w words) mayGrant(recipient privacy.RecipientID, purpose privacy.Purpose) bool {
+	r, known := w.catalogue().Recipient(recipient)
+	return known && (r.Relationship == policies.FirstParty || slices.Contains(r.Purposes, purpose))
+}
 
 func (w words) KnowsPurpose(id privacy.Purpose) bool {
 	_, known := w.catalogue().Purpose(id)
