@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
 )
 
 func newHouse(t *testing.T) (*House, *pgtest.Database) {
@@ -142,5 +144,45 @@ func TestProcessorsCannotConsentForOtherPurposes(t *testing.T) {
 		if got := w.mayGrant(test.recipient, test.purpose); got != test.want {
 			t.Errorf("%q for %s: %t, want %t", test.recipient, test.purpose, got, test.want)
 		}
+	}
+}
+
+func TestDerivedAttributesAreNotLoaded(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	w := words{house.Engine}
+	if _, ok := w.CategoryOf("first_name"); !ok {
+		t.Error("first_name is not known")
+	}
+	if _, ok := w.CategoryOf("spend.band"); ok {
+		t.Error("spend.band can be loaded, although it is computed")
+	}
+}
+
+// TestReidentificationLogsNoWordOfTheCaller: a purpose that does not exist could be a name.
+func TestReidentificationLogsNoWordOfTheCaller(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	names, err := house.Pseudonyms.Of("recommender")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way, err := pseudonym.NewReidentifier(house.People, house.Gate, house.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, by := reidentifier{way, words{house.Engine}}, Operator("tester")
+	_, before := last(t, house)
+	if _, _, err := r.Reidentify(t.Context(), by, "ayse.yilmaz", names, "x"); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("a made-up purpose: %v", err)
+	}
+	if _, after := last(t, house); after != before {
+		t.Error("the made-up purpose is in the log")
+	}
+	if _, _, err := r.Reidentify(t.Context(), by, "data_subject_request", names, "x"); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("no pseudonym: %v", err)
+	}
+	if entry, _ := last(t, house); entry.Kind != audit.ReidentifyDenied {
+		t.Errorf("the refusal is not in the log, but %s", entry.Kind)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -22,12 +23,28 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Gate:       h.Gate,
 		Directory:  h.People,
 		Pseudonyms: h.Pseudonyms,
-		Reidentify: way,
+		Reidentify: reidentifier{way, words{h.Engine}},
 		Consent:    h.Consent,
 		Intake:     h.Loader,
 		Log:        h.Log,
 		Health:     health{h},
 	}, config), nil
+}
+
+// reidentifier refuses purposes that are not in the catalogue before anything is asked or
+// logged: no word of a caller's own goes into the log.
+type reidentifier struct {
+	way   *pseudonym.Reidentifier
+	words words
+}
+
+func (r reidentifier) Reidentify(ctx context.Context, principal privacy.Principal, purpose privacy.Purpose,
+	names *pseudonym.Pseudonyms, text pseudonym.Pseudonym,
+) (privacy.DataSubjectID, audit.Receipt, error) {
+	if !r.words.KnowsPurpose(purpose) {
+		return privacy.DataSubjectID{}, audit.Receipt{}, &privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}
+	}
+	return r.way.Reidentify(ctx, principal, purpose, names, text)
 }
 
 // health looks at what an answer needs.

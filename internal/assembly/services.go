@@ -153,7 +153,8 @@ func (w words) KnowsJurisdiction(id privacy.Jurisdiction) bool {
 
 func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, bool) {
 	attribute, known := w.catalogue().Attribute(name)
-	if !known {
+	// What is computed from events is not loaded: it would be held and never looked at.
+	if !known || attribute.Derived != "" {
 		return "", false
 	}
 	return attribute.Category, true
