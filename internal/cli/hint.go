@@ -14,7 +14,7 @@ func hint(err error) string {
 	case errors.Is(err, localpg.ErrNoPrograms):
 		return ""
 	case errors.Is(err, privacy.ErrUnavailable):
-		return "nothing was changed; is the database running? mahrem doctor looks into it"
+		return "the same command may safely be run again; mahrem doctor looks into what is wrong"
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,10 +30,16 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// A reader that goes away, such as head, must not end the process before it has
+	// cleaned up; writes fail instead.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	a := &app{screen: screen{out: stdout, err: stderr}, stdin: stdin, getenv: os.Getenv}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = &exitError{code: exitFailure, err: errors.New("interrupted; what was committed stays, and the same command may safely be run again")}
+	}
 	if err != nil && err.Error() != "" {
 		_, _ = fmt.Fprintf(stderr, "mahrem: %s\n", message(err))
 		if hint := hint(err); hint != "" {
