@@ -19,6 +19,9 @@ const expectingBaby policies.InferenceID = "pregnancy"
 // asking is what the recommender asks in this act.
 var asking = []privacy.AttributeName{"purchases.product_groups", "purchases.last_product"}
 
+// figures are what is computed from purchases.
+var figures = []privacy.AttributeName{"spend.total", "spend.band", "purchases.frequency", "purchases.last_at", "purchases.last_product"}
+
 // watched is one person of the act: what is held, and what was released.
 type watched struct {
 	*Member
@@ -58,7 +61,9 @@ func (s *stage) pregnancy(ctx context.Context, act *Act) error {
 		operator.row(w.Name(), orNone(wrapped(pointing(catalogue, w.held), 60)), fmt.Sprint(score(catalogue, expectingBaby, w.held)), fmt.Sprint(w.limit))
 		recipient.row(w.Name(), strings.Join(wrapped(w.told, 60), "\n"), fmt.Sprint(score(catalogue, expectingBaby, w.told)), checks(w.answer))
 	}
-	s.claimPregnancy(act, people)
+	if err := s.claimPregnancy(ctx, act, people); err != nil {
+		return err
+	}
 	if err := s.sameInLog(ctx, act, people); err != nil {
 		return err
 	}
@@ -134,7 +139,7 @@ func orNone(lines []string) string {
 	return text
 }
 
-func (s *stage) claimPregnancy(act *Act, people []*watched) {
+func (s *stage) claimPregnancy(ctx context.Context, act *Act, people []*watched) error {
 	catalogue := s.catalogue()
 	telling, adding, shapes, homes := 0, 0, map[string]bool{}, map[string]bool{}
 	var alone, pair *watched
@@ -163,10 +168,22 @@ func (s *stage) claimPregnancy(act *Act, people []*watched) {
 	act.claim(telling == 0, "no product group that gives a pregnancy away by itself was released")
 	act.claim(adding == 0, "nor does anything add up to it, over three queries")
 	act.claim(len(shapes) == len(homes), "levels, obligations and reasons are the same for everybody in the same kind of home, with and without the trait")
-	if alone != nil && pair != nil {
-		act.claim(slices.Equal(alone.told, pair.told),
-			"%s bought a test and %s did not, and otherwise the same: the recommender was told the same", alone.Name(), pair.Name())
+	if alone == nil || pair == nil {
+		return nil
 	}
+	act.claim(slices.Equal(alone.told, pair.told),
+		"%s bought a test and %s did not, and otherwise the same: the recommender was told the same", alone.Name(), pair.Name())
+	// Money and days could give the test away just as well.
+	var told [2]string
+	for i, w := range []*watched{alone, pair} {
+		answer, err := s.ask(ctx, w.Member, question{recipient: "recommender", purpose: "recommendations", channel: "web", attributes: figures})
+		if err != nil {
+			return err
+		}
+		told[i] = released(answer)
+	}
+	act.claim(told[0] == told[1] && strings.Contains(told[0], "spend.total"), "nor do spending, frequency and the day of the last purchase tell them apart")
+	return nil
 }
 
 // sameInLog compares what the log says about the last question to the first person and
