@@ -16,6 +16,7 @@ func TestMain(m *testing.M) {
 // its own, as somebody at a terminal would.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	binary := plainBinary(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -32,9 +33,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
-			for _, name := range []string{"MAHREM_PG_BIN", "PATH"} {
-				env.Setenv(name, os.Getenv(name))
+			env.Setenv("MAHREM_PG_BIN", os.Getenv("MAHREM_PG_BIN"))
+			path := os.Getenv("PATH")
+			if binary != "" {
+				path = binary + string(os.PathListSeparator) + path
 			}
+			env.Setenv("PATH", path)
 			return nil
 		},
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/internal/localpg"
@@ -27,18 +28,46 @@ func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
 	if c.DatabaseURL != "" {
 		return &Database{url: c.DatabaseURL}, nil
 	}
-	server, err := localpg.Start(ctx, localpg.Config{Dir: c.PostgresDir(), MaxConnections: 200})
-	if errors.Is(err, localpg.ErrInUse) {
-		joined, err := localpg.JoinURL(c.PostgresDir())
-		if err != nil {
-			return nil, fmt.Errorf("joining the running PostgreSQL: %w", err)
+	for tries := 1; ; tries++ {
+		server, err := localpg.Start(ctx, localpg.Config{Dir: c.PostgresDir(), MaxConnections: 200})
+		if err == nil {
+			return &Database{url: server.URL(), server: server, embedded: true}, nil
 		}
-		return &Database{url: joined, embedded: true}, nil
+		if !errors.Is(err, localpg.ErrInUse) {
+			return nil, err
+		}
+		joined, joinErr := join(ctx, c.PostgresDir())
+		if joinErr == nil {
+			return joined, nil
+		}
+		// The other process is starting or stopping its PostgreSQL just now.
+		if tries == joinTries {
+			return nil, fmt.Errorf("%w; joining it: %w", err, joinErr)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(joinPause):
+		}
 	}
+}
+
+// A PostgreSQL that starts or stops takes a few seconds at most.
+const (
+	joinTries = 50
+	joinPause = 200 * time.Millisecond
+)
+
+// join reaches the PostgreSQL that another process runs in dir.
+func join(ctx context.Context, dir string) (*Database, error) {
+	joined, err := localpg.JoinURL(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Database{url: server.URL(), server: server, embedded: true}, nil
+	if _, err := postgres.MigrationStatus(ctx, joined); err != nil {
+		return nil, err
+	}
+	return &Database{url: joined, embedded: true}, nil
 }
 
 // URL is the owner's connection string. It may hold a password.
