@@ -65,7 +65,7 @@ func outcome(err error) string {
 func (s *stage) erasure(ctx context.Context, act *Act) error {
 	m := s.first(leaver)
 	act.Title = "A person is forgotten"
-	act.Text = fmt.Sprintf("%s asks to be erased (GDPR 17, KVKK 7). There was one key to the sealed data; with it gone, every copy of that data, in a backup too, is noise.", m.Name())
+	act.Text = fmt.Sprintf("%s asks to be erased (GDPR 17, KVKK 7). There was one key to the sealed data; with it gone, every copy of that data is noise, in a backup too, unless somebody still keeps an old backup of the keys.", m.Name())
 	q := question{recipient: "web_shop", purpose: "greeting", channel: "web", attributes: []privacy.AttributeName{"first_name"}}
 	before, err := s.ask(ctx, m, q)
 	if err != nil {
