@@ -182,24 +182,54 @@ func sealRecord(key *vault.PersonKey, id privacy.DataSubjectID, w recordWork, he
 	return nil
 }
 
-// merge decides between what is held and what comes. Older news never replaces newer,
-// and the value that a person has disputed stays disputed when the same source says the
-// same again (GDPR Article 18(1)(a)).
+// merge decides between what is held and what comes. No file clears a dispute: the value
+// that a person has disputed stays, disputed, until a data protection officer rectifies it
+// (GDPR Article 18(1)(a)), and a dispute that comes marks what is held. What was verified
+// gives way only to what was verified, so that no list that somebody bought makes a minor
+// an adult (Article 5(1)(d)); what was guessed never replaces what the person said.
+// Otherwise newer news replaces older; of one day the better source counts, and of
+// equals the later row.
 func merge(held, incoming vault.Field) (vault.Field, bool) {
 	if len(held.Values) == 0 {
 		return incoming, true
 	}
-	if incoming.ObservedAt.Before(held.ObservedAt) {
+	if held.Quality == vault.Disputed {
 		return held, false
 	}
-	same := slices.Equal(held.Values, incoming.Values)
-	if same && held.Quality == vault.Disputed {
+	older := incoming.ObservedAt.Before(held.ObservedAt)
+	if incoming.Quality == vault.Disputed {
+		if older {
+			return held, false
+		}
+		held.Quality, held.ObservedAt = vault.Disputed, incoming.ObservedAt
+		return held, true
+	}
+	guess := incoming.Source == vault.Inferred || incoming.Source == vault.Social
+	firm, firmer := held.Quality == vault.Verified, incoming.Quality == vault.Verified
+	switch {
+	case guess && held.Source == vault.Declared:
+		return held, false
+	case firm != firmer:
+		if firm {
+			return held, false
+		}
+		return incoming, true
+	case older:
+		return held, false
+	case incoming.ObservedAt.Equal(held.ObservedAt) && sourceRank(incoming.Source) < sourceRank(held.Source):
 		return held, false
 	}
-	if same && held.Source == incoming.Source && held.Quality == incoming.Quality && held.ObservedAt.Equal(incoming.ObservedAt) {
+	same := slices.Equal(held.Values, incoming.Values) && held.Source == incoming.Source &&
+		held.Quality == incoming.Quality && held.ObservedAt.Equal(incoming.ObservedAt)
+	if same {
 		return held, false
 	}
 	return incoming, true
+}
+
+// sourceRank puts the sources in the order of how close they are to the person.
+func sourceRank(s vault.Source) int {
+	return slices.Index([]vault.Source{vault.Social, vault.Inferred, vault.Imported, vault.Observed, vault.Declared}, s)
 }
 
 // sealStream appends the events that are not there yet. The newest chunk is opened and
