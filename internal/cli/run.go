@@ -78,14 +78,21 @@ Begin with: mahrem demo`,
 	return root
 }
 
-// wrapArgs makes every command answer a wrong number of arguments with exit code 2.
+// wrapArgs makes every command answer a wrong number of arguments with exit code 2. What
+// was too much is not repeated: it may be an address, and stderr is kept in many places.
 func wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+			err := check(cmd, args)
+			switch {
+			case err == nil:
+				return nil
+			case check(cmd, nil) != nil:
 				return usagef("%w; see %s --help", err, cmd.CommandPath())
+			case cmd.HasSubCommands():
+				return usagef("%s has no command of this name; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
-			return nil
+			return usagef("%s takes no arguments, only flags; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 		}
 	}
 	for _, child := range cmd.Commands() {
