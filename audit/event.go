@@ -24,6 +24,7 @@ const (
 	BatchIngested      Kind = "batch.ingested"
 	PersonShown        Kind = "person.shown"
 	PersonErased       Kind = "person.erased"
+	ErasureDenied      Kind = "erasure.denied"
 	PersonReidentified Kind = "person.reidentified"
 	ReidentifyDenied   Kind = "reidentification.denied"
 	KeyCreated         Kind = "key.created"

@@ -8,7 +8,7 @@ func (k Kind) Valid() bool {
 	case LogStarted, ServerStarted, ServerStopped,
 		QueryAnswered, QueryDenied,
 		ConsentGranted, ConsentRefused, ConsentWithdrawn, ConsentObjected,
-		BatchIngested, PersonShown, PersonErased, PersonReidentified, ReidentifyDenied,
+		BatchIngested, PersonShown, PersonErased, ErasureDenied, PersonReidentified, ReidentifyDenied,
 		KeyCreated, TokenMinted, PolicyActivated, PolicyRefused:
 		return true
 	}

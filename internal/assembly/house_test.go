@@ -108,6 +108,21 @@ func TestDamageDoesNotStandInTheWayOfErasure(t *testing.T) {
 	if plan, err := house.PlanErasure(t.Context(), by, id); err != nil || plan.Token != "damaged" {
 		t.Errorf("damaged data: token %q, %v", plan.Token, err)
 	}
+	if err := house.LogErasureDenied(t.Context(), by, id); err != nil {
+		t.Fatal(err)
+	}
+	if entry, _ := last(t, house); entry.Kind != audit.ErasureDenied || entry.Outcome != audit.Denied {
+		t.Errorf("the last entry is %s", entry.Kind)
+	}
+	if _, err := database.OwnerPool(t).Exec(t.Context(), `update keyring.person_key set wrapped = overlay(wrapped placing '\x00' from 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := house.LogPlanShown(t.Context(), by, id); err != nil {
+		t.Errorf("with a damaged key: %v", err)
+	}
+	if entry, _ := last(t, house); entry.Kind != audit.PersonShown {
+		t.Errorf("the last entry is %s", entry.Kind)
+	}
 	if dossier, err := house.Dossier(t.Context(), by, id); err == nil || dossier != nil {
 		t.Errorf("damaged data was shown: %v", err)
 	}

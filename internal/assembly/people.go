@@ -96,6 +96,37 @@ func (h *House) LogShown(ctx context.Context, by privacy.Principal, id privacy.D
 	return nil
 }
 
+// CheckConfirmation stands in the log when an erasure was refused because its token does
+// not fit the person as they are now.
+const CheckConfirmation = "erasure.confirmed"
+
+// LogPlanShown notes that somebody looked at what is held about a person in order to
+// erase them. It must be called before the plan is shown.
+func (h *House) LogPlanShown(ctx context.Context, by privacy.Principal, id privacy.DataSubjectID) error {
+	return h.logErasure(ctx, id, audit.Event{Kind: audit.PersonShown, Principal: by, Outcome: audit.Done})
+}
+
+// LogErasureDenied notes that an erasure was asked for with a token that does not fit.
+func (h *House) LogErasureDenied(ctx context.Context, by privacy.Principal, id privacy.DataSubjectID) error {
+	return h.logErasure(ctx, id, audit.Event{Kind: audit.ErasureDenied, Principal: by, Outcome: audit.Denied, Checks: []string{CheckConfirmation}})
+}
+
+func (h *House) logErasure(ctx context.Context, id privacy.DataSubjectID, event audit.Event) error {
+	var err error
+	event.Subject, err = h.People.AuditSubject(ctx, id)
+	if errors.Is(err, privacy.ErrDamaged) {
+		// As in the erasure itself: nothing is left to tag the entry with.
+		event.Subject, err = audit.Subject{Unknown: true}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := h.Log.Append(ctx, event); err != nil {
+		return fmt.Errorf("logging what became of an erasure: %w", err)
+	}
+	return nil
+}
+
 // Holding is one line of what is held about a person, without saying what it says.
 type Holding struct {
 	What   string `json:"what"`

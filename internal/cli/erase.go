@@ -40,9 +40,15 @@ now: if anything about them has changed meanwhile, look at the new plan first.`,
 			return err
 		}
 		if confirm == "" {
+			if err := house.LogPlanShown(cmd.Context(), operator(), id); err != nil {
+				return err
+			}
 			return a.printPlan(plan)
 		}
 		if subtle.ConstantTimeCompare([]byte(confirm), []byte(plan.Token)) != 1 {
+			if err := house.LogErasureDenied(cmd.Context(), operator(), id); err != nil {
+				return err
+			}
 			return usagef("the token does not fit this person as they are now; look at the plan again, without --confirm")
 		}
 		result, err := house.Eraser.Erase(cmd.Context(), operator(), id)
