@@ -66,6 +66,9 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	// each call would take longer than the call, and so would compiling it.
 	parameters["plan_cache_mode"] = "force_generic_plan"
 	parameters["jit"] = "off"
+	// Nor may the plan be one that suited a table while it was small: whoever read all of
+	// it then would do so for as long as the plan lives.
+	parameters["enable_seqscan"] = "off"
 	// What is called durable must be, whatever the server's default: asynchronous commits
 	// are asked for where a flush follows.
 	parameters["synchronous_commit"] = "on"

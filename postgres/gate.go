@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"runtime"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -25,7 +24,7 @@ var _ gate.Store = (*GateStore)(nil)
 // NewGateStore returns the store over db, which commits exposures together with their
 // entries in log.
 func NewGateStore(db *DB, log *AuditLog) *GateStore {
-	return &GateStore{db: db, log: log, loads: loadQueue{workers: runtime.GOMAXPROCS(0)}}
+	return &GateStore{db: db, log: log, loads: loadQueue{workers: 2}}
 }
 
 // Resolve implements [gate.Store].

@@ -33,6 +33,7 @@ over HTTP (token, policy, decryption, durable log) and a bare net/http handler t
 answers one prepared primary-key SELECT, in alternating rounds, and print both rates,
 latencies and their ratio.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			collectLess() // as serve does; both sides run in this process
 			connections := int32(max(16, 4*runtime.GOMAXPROCS(0)))
 			house, done, err := a.scratch(cmd.Context(), connections)
 			if err != nil {

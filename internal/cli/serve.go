@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,7 @@ stays.`,
 			if (certificate == "") != (key == "") {
 				return usagef("--tls-certificate and --tls-key need each other")
 			}
+			collectLess()
 			return a.serve(cmd.Context(), server.ServeConfig{CertificateFile: certificate, KeyFile: key})
 		},
 	}
@@ -91,4 +94,13 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	}
 	a.screen.notef("stopped; every answer that left is in the log")
 	return nil
+}
+
+// collectLess lets the garbage collector come four times more seldom than by default. A
+// server's live memory is some ten megabytes, next to what each second of queries throws
+// away. Whoever has set GOGC knows better.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
