@@ -15,7 +15,9 @@ import (
 
 // Checks that are the gate's own and not the policies'.
 const (
-	// CheckDamaged: something stored about the person does not open.
+	// CheckDamaged: something stored about the person does not open. It stands in the log
+	// and is told to a data protection officer; to a recipient it would say that there is
+	// such a person.
 	CheckDamaged = "data.intact"
 	// CheckPolicy: the policies did not come to a decision.
 	CheckPolicy = "policy.decides"
@@ -82,7 +84,7 @@ func (d *decision) decide(ctx context.Context) (verdict, error) {
 	}
 	out, err := l.run(d.request.attributes)
 	if err != nil {
-		return d.deny(event, CheckDamaged, d.explain(CheckDamaged)), nil
+		return d.deny(event, CheckDamaged, d.damagedReasons(ctx, facts)), nil
 	}
 	event.Kind, event.Outcome = audit.QueryAnswered, audit.Allowed
 	event.Attributes = released(out.attributes)
@@ -122,6 +124,21 @@ func (d *decision) visible(ctx context.Context, facts policies.Facts, plan polic
 	if d.principal.MayKnowWhetherPersonExists() {
 		return d.sheet.revision.Explain(plan)
 	}
+	return d.public(ctx, facts)
+}
+
+// damagedReasons returns the reasons of a denial because something does not open, as far
+// as the caller may know them.
+func (d *decision) damagedReasons(ctx context.Context, facts policies.Facts) []policies.Reason {
+	if d.principal.MayKnowWhetherPersonExists() {
+		return d.explain(CheckDamaged)
+	}
+	return d.public(ctx, facts)
+}
+
+// public returns the reasons that depend on the question alone: the same for every
+// person, whether there is one or not.
+func (d *decision) public(ctx context.Context, facts policies.Facts) []policies.Reason {
 	best, err := d.sheet.revision.Decide(ctx, ideal(facts, d.sheet))
 	if err != nil || best.Allow {
 		return d.explain(CheckPerson)

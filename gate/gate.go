@@ -288,7 +288,7 @@ func (g *Gate) damaged(ctx context.Context, d *decision) (Answer, error) {
 		Kind: audit.QueryDenied, Outcome: audit.Denied, Principal: d.principal, Subject: d.subject,
 		Purpose: d.request.Purpose, Channel: d.request.Channel,
 		Policy: audit.Digest(d.sheet.digest), Facts: audit.Digest(facts.Digest()),
-	}, CheckDamaged, d.explain(CheckDamaged))
+	}, CheckDamaged, d.damagedReasons(ctx, facts))
 	receipt, err := g.commit(ctx, d, nil, nil, &v)
 	if err != nil {
 		return Answer{}, err

@@ -413,6 +413,11 @@ func TestNothingIsAnsweredWithoutTheDatabase(t *testing.T) {
 func TestDamagedDataIsDeniedByName(t *testing.T) {
 	t.Parallel()
 	b := newGate(t)
+	nobody := b.person(t, "nobody", "grocery.dairy")
+	if _, err := b.database.OwnerPool(t).Exec(t.Context(), `select vault.erase_person($1)`, [16]byte(nobody.DataSubject())); err != nil {
+		t.Fatal(err)
+	}
+	unknown := b.mustAsk(t, service("recommender"), b.groups(t, nobody))
 	for name, damage := range map[string]string{
 		"key":      `update keyring.person_key set wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) where data_subject_id = $1`,
 		"core":     `update vault.sealed_record set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) where data_subject_id = $1`,
@@ -425,7 +430,7 @@ func TestDamagedDataIsDeniedByName(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer := b.mustAsk(t, service("recommender"), b.groups(t, key))
-		if answer.Decision != gate.Deny || len(answer.Attributes) > 0 || answer.Reasons[0].Check != gate.CheckDamaged {
+		if answer.Decision != gate.Deny || len(answer.Attributes) > 0 || !reflect.DeepEqual(answer.Reasons, unknown.Reasons) || answer.Reasons[0].Check != gate.CheckPerson {
 			t.Errorf("%s: %s, %v", name, answer.Decision, answer.Reasons)
 		}
 		if entry := readEntry(t, b.db, answer.Receipt.Index()); !reflect.DeepEqual(entry.Checks, []string{gate.CheckDamaged}) {
