@@ -16,7 +16,7 @@ const (
 	attributeHouse   privacy.AttributeName = "household"
 	attributePersona privacy.AttributeName = "persona"
 	categoryProfile  privacy.DataCategory  = "profile"
-	purposeMarketing privacy.Purpose       = "marketing"
+	purposeMarketing privacy.Purpose       = policies.GeneralMarketing
 )
 
 // sheet is what one policy revision says, arranged for the hot path: lookups by index

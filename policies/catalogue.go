@@ -71,6 +71,10 @@ const (
 	TriggerRequired TriggerUse = "required"
 )
 
+// GeneralMarketing is the purpose that an objection to all direct marketing is recorded
+// under (GDPR Article 21(2)). It binds every marketing purpose, and opens nothing itself.
+const GeneralMarketing privacy.Purpose = "marketing"
+
 // Purpose is a registered reason for processing (GDPR Article 5(1)(b)).
 type Purpose struct {
 	ID    privacy.Purpose `yaml:"-"`

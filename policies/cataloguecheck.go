@@ -12,6 +12,7 @@ func (l *loader) check(c *Catalogue) {
 	for _, id := range c.Purposes() {
 		l.checkPurpose(c, c.purposes[id])
 	}
+	l.checkMarketing(c)
 	for _, id := range c.Categories() {
 		category := c.categories[id]
 		for _, j := range category.ExplicitIn {
@@ -126,6 +127,20 @@ func (l *loader) checkPurpose(c *Catalogue, p *Purpose) {
 		l.fail(filePurposes, []string{id, "audience_minimum"}, "want a positive number")
 	}
 	l.checkObligations(c, filePurposes, id, p.Obligations)
+}
+
+// checkMarketing refuses a catalogue that advertises and has no place for an objection to
+// all of it, and one in which that place opens something.
+func (l *loader) checkMarketing(c *Catalogue) {
+	general, ok := c.purposes[GeneralMarketing]
+	if ok && (!general.Marketing || len(general.Categories)+len(general.Channels)+len(general.Relationships) > 0) {
+		l.fail(filePurposes, []string{string(GeneralMarketing)}, "%q is the place of the general objection: it is marketing and opens nothing", GeneralMarketing)
+	}
+	for _, id := range c.Purposes() {
+		if c.purposes[id].Marketing && !ok {
+			l.fail(filePurposes, []string{string(id), "marketing"}, "a marketing purpose needs the purpose %q, where the general objection is recorded", GeneralMarketing)
+		}
+	}
 }
 
 func (l *loader) checkAttribute(c *Catalogue, a *Attribute) {

@@ -35,6 +35,9 @@ func pick[T any](random *rand.Rand, list []T) T { return list[random.IntN(len(li
 
 func sample[T any](random *rand.Rand, list []T, most int) []T {
 	var out []T
+	if len(list) == 0 {
+		return nil
+	}
 	for range random.IntN(most + 1) {
 		out = append(out, pick(random, list))
 	}
@@ -44,9 +47,13 @@ func sample[T any](random *rand.Rand, list []T, most int) []T {
 // randomFacts draws facts of which a fair share is allowed.
 func randomFacts(random *rand.Rand, c *policies.Catalogue) policies.Facts {
 	purpose, _ := c.Purpose(pick(random, c.Purposes()))
+	channels := purpose.Channels
+	if len(channels) == 0 {
+		channels = c.Channels()
+	}
 	f := policies.Facts{
 		Action: pick(random, purpose.Actions), Role: privacy.RoleService, Recipient: pick(random, c.Recipients()),
-		Purpose: purpose.ID, Channel: pick(random, purpose.Channels), Reference: policies.ByPseudonym,
+		Purpose: purpose.ID, Channel: pick(random, channels), Reference: policies.ByPseudonym,
 		Subject: policies.SubjectFacts{
 			Known: policies.Yes, Age: policies.Adult, Jurisdiction: pick(random, c.Jurisdictions()),
 			Restricted: policies.No, Objected: policies.No, Household: pick(random, households),
@@ -308,6 +315,8 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 		{"unknown category", "catalogue/purposes.yaml", "categories: {contact: exact}", "categories: {contacts: exact}", `unknown category "contacts"`},
 		{"unknown channel", "catalogue/purposes.yaml", "channels: [partner]", "channels: [pigeon]", `unknown channel "pigeon"`},
 		{"profiling of youths", "catalogue/purposes.yaml", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult]", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult, youth]", "adults only"},
+		{"no place for the general objection", "catalogue/purposes.yaml", "\nmarketing:\n", "\nadvertising:\n", `needs the purpose "marketing"`},
+		{"a general objection that opens something", "catalogue/purposes.yaml", "categories: {}", "categories: {contact: exact}", "opens nothing"},
 		{"unknown group", "catalogue/inferences.yaml", "health.pregnancy_test: 100", "health.pregnancy_tests: 100", `unknown product group "health.pregnancy_tests"`},
 		{"third party with identifiers", "catalogue/recipients.yaml", "relationship: third_party\n", "relationship: third_party\n  references: [email]\n", "pseudonym only"},
 		{"twice the same key", "catalogue/channels.yaml", "app:", "web:", "already defined"},
