@@ -21,10 +21,31 @@ type lookup struct {
 	digest  [sha256.Size]byte
 }
 
-// maxLookupRows bounds a joined file.
-const maxLookupRows = 5_000_000
+// A joined file is held in memory: its rows are bounded, and so are its bytes, counted
+// after decompression, since a few kilobytes of gzip can stand for gigabytes.
+const (
+	maxLookupRows  = 5_000_000
+	maxLookupBytes = 512 << 20
+)
 
-func readLookup(ctx context.Context, source Source, m JoinMap, limits limits) (*lookup, error) {
+// ErrLookupTooLarge is the error of a joined file that is longer than 512 MiB.
+var ErrLookupTooLarge = fmt.Errorf("a joined file may have 512 MiB, decompressed: %w", privacy.ErrInvalid)
+
+// bounded ends with [ErrLookupTooLarge] after left bytes.
+type bounded struct {
+	in   io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.in.Read(p[:min(int64(len(p)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		return 0, ErrLookupTooLarge
+	}
+	return n, err
+}
+
+func readLookup(ctx context.Context, source Source, m JoinMap, limits limits, most int64) (*lookup, error) {
 	if source.Sibling == nil {
 		return nil, fmt.Errorf("joining %s: this source has no other files: %w", m.Name, privacy.ErrInvalid)
 	}
@@ -33,11 +54,12 @@ func readLookup(ctx context.Context, source Source, m JoinMap, limits limits) (*
 		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
 	}
 	hash := sha256.New()
-	in, err := sibling.open(ctx, hash, nil)
+	file, err := sibling.open(ctx, hash, nil)
 	if err != nil {
 		return nil, fmt.Errorf("joining %s: %w", m.Name, err)
 	}
-	defer in.Close()
+	defer file.Close()
+	in := &bounded{file, most}
 	table, err := newCSV(in, ',', limits)
 	if err != nil {
 		return nil, fmt.Errorf("joining %s: %w", m.Name, err)

@@ -91,7 +91,7 @@ func (l *Loader) Load(ctx context.Context, source Source, m *Mapping, options Op
 	digest := sha256.New()
 	digest.Write(m.digest[:])
 	for _, join := range m.Joins {
-		table, err := readLookup(ctx, source, join, limits)
+		table, err := readLookup(ctx, source, join, limits, maxLookupBytes)
 		if err != nil {
 			return summary, err
 		}
