@@ -47,6 +47,9 @@ const (
 	CheckpointAltered DamageKind = "checkpoint altered"
 	// CheckpointForked: a checkpoint that was signed by the log's key for another history.
 	CheckpointForked DamageKind = "checkpoint of another history"
+	// KeptForked: a checkpoint that was kept outside the database is of another history
+	// than the log; something between this index and its size was changed.
+	KeptForked DamageKind = "kept checkpoint of another history"
 )
 
 // Damage is one place where the log is not what it was.
@@ -80,6 +83,8 @@ type Report struct {
 	// Signed is the largest checkpoint that verified; entries after it are vouched for
 	// by nobody outside the database yet.
 	Signed Checkpoint
+	// Kept is the largest of [VerifyConfig.Kept] with which the log begins.
+	Kept Checkpoint
 	// Damages are the first places where something is wrong, by index.
 	Damages []Damage
 	// MoreDamages counts those that did not fit.

@@ -15,6 +15,9 @@ import (
 type VerifyConfig struct {
 	// Verifier is the log's key, from [NewVerifier]. Required.
 	Verifier note.Verifier
+	// Kept are checkpoints that were kept outside the database, opened with Verifier. The
+	// log must begin with each of them.
+	Kept []Checkpoint
 	// Progress is told from time to time how many entries are done; it may be nil.
 	Progress func(done, total uint64)
 }
@@ -30,7 +33,7 @@ type VerifyConfig struct {
 // Somebody who can write all tables can make a log that is whole and false behind the
 // last checkpoint that they leave in place, and so from the beginning if they remove them
 // all: [Report.Signed] then says less than it did. Whoever also holds the log's key can sign it
-// again. What gives both away are checkpoints kept elsewhere.
+// again. What gives both away are checkpoints kept elsewhere: [VerifyConfig.Kept].
 func Verify(ctx context.Context, source Source, config VerifyConfig) (Report, error) {
 	if config.Verifier == nil {
 		return Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)
@@ -42,6 +45,11 @@ func Verify(ctx context.Context, source Source, config VerifyConfig) (Report, er
 	v := newVerification(ctx, source, config, size)
 	if err := v.run(); err != nil {
 		return Report{}, fmt.Errorf("verifying log: %w", err)
+	}
+	for _, kept := range config.Kept {
+		if kept.Size > size {
+			v.found(size, EntriesCut, "a checkpoint of size %d was kept", kept.Size)
+		}
 	}
 	v.report.Size, v.report.Root = v.edge.Size(), v.edge.Root()
 	v.report.sort()
@@ -192,7 +200,25 @@ func (v *verification) add(hash tlog.Hash) error {
 	if err := v.compareRoot(); err != nil {
 		return err
 	}
+	v.compareKept()
 	return v.compareCheckpoint()
+}
+
+// compareKept compares the checkpoints of this size that were kept elsewhere. Whoever
+// rewrote a log made everything in it fit, so all that is known of the place is that it
+// lies behind the last checkpoint that verified.
+func (v *verification) compareKept() {
+	for _, kept := range v.config.Kept {
+		switch {
+		case kept.Size != v.edge.Size():
+		case kept.Root == v.edge.Root():
+			if kept.Size > v.report.Kept.Size {
+				v.report.Kept = kept
+			}
+		case len(v.wrong) == 0 && v.mismatch == nil: // otherwise the place is known better
+			v.found(v.report.Signed.Size, KeptForked, "size %d", kept.Size)
+		}
+	}
 }
 
 // isWrongWithin reports whether a hash in doubt is below [first, end).

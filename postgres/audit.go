@@ -26,6 +26,10 @@ type AuditConfig struct {
 	// Sign returns a raw Ed25519 signature under PublicKey. If it is nil, this process
 	// does not sign checkpoints.
 	Sign func(message []byte) ([]byte, error)
+	// Memory keeps the last signed checkpoint outside the database. Nil means none: then
+	// somebody who may do everything in the database can take signed checkpoints away and
+	// have another history signed after the next start. It needs PublicKey.
+	Memory CheckpointMemory
 	// SignEvery is the time between checkpoints; zero means one second, and less than
 	// zero that checkpoints are signed only by [AuditLog.SignCheckpoint]. The rhythm
 	// is fixed so that no checkpoint singles out one entry.
@@ -108,7 +112,8 @@ type AuditLog struct {
 
 // OpenAuditLog opens the log in a migrated database and starts its appender. It
 // recomputes the root from the right edge of the tree and refuses, with an error that
-// wraps [privacy.ErrDamaged], if that is not the root that was last committed.
+// wraps [privacy.ErrDamaged], if that is not the root that was last committed, or if the
+// log does not begin with the checkpoint that [AuditConfig.Memory] kept.
 func OpenAuditLog(ctx context.Context, db *DB, config AuditConfig) (*AuditLog, error) {
 	if config.Origin == "" {
 		return nil, fmt.Errorf("opening audit log without origin: %w", privacy.ErrInvalid)
@@ -136,6 +141,9 @@ func OpenAuditLog(ctx context.Context, db *DB, config AuditConfig) (*AuditLog, e
 		}
 	}
 	if err := l.loadHead(ctx); err != nil {
+		return nil, fmt.Errorf("opening audit log: %w", err)
+	}
+	if err := l.checkMemory(ctx); err != nil {
 		return nil, fmt.Errorf("opening audit log: %w", err)
 	}
 	if err := l.addPartitions(ctx, l.head.edge.Size()); err != nil {

@@ -19,52 +19,104 @@ on conflict (size) do nothing`
 
 // SignCheckpoint signs and stores a checkpoint of what is committed now, if the log has
 // grown since the last one. It first proves that the new tree is an extension of the
-// last signed one (RFC 6962 section 2.1.2), and refuses with an error that wraps
-// [privacy.ErrDamaged] when the log has become smaller or another.
+// last signed one (RFC 6962 section 2.1.2) and of the one that [AuditConfig.Memory] kept,
+// and refuses with an error that wraps [privacy.ErrDamaged] when the log has become
+// smaller or another.
+//
+// The order is: what the checkpoint covers is durable, then the memory has it, then the
+// database. A crash in between leaves a memory that is ahead of the stored checkpoints,
+// never one that is ahead of the log.
 func (l *AuditLog) SignCheckpoint(ctx context.Context) error {
 	if l.signer == nil {
 		return fmt.Errorf("signing checkpoint without the log's key: %w", privacy.ErrInvalid)
 	}
 	l.signing.Lock()
 	defer l.signing.Unlock()
-	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-	if err != nil {
-		return fmt.Errorf("signing checkpoint: %w", translate(err))
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	size, root, err := readHead(ctx, tx)
+	// Kept before the head is read: other processes keep theirs at any time.
+	kept, err := l.recallKept()
 	if err != nil {
 		return fmt.Errorf("signing checkpoint: %w", err)
 	}
-	if err := l.recallSigned(ctx, tx); err != nil {
-		return fmt.Errorf("signing checkpoint: %w", err)
-	}
-	next := audit.Checkpoint{Origin: l.config.Origin, Size: size}
-	if size > 0 && len(root) == len(next.Root) {
-		next.Root = tlog.Hash(root)
-	}
-	if next == l.signed || size == 0 && l.signed.Size == 0 {
-		return nil
-	}
-	if err := checkGrowth(ctx, tx, l.signed, next); err != nil {
+	next, err := l.proveHead(ctx, kept)
+	if err != nil {
 		return fmt.Errorf("refusing to sign checkpoint: %w", err)
+	}
+	if next.Size == 0 || next == l.signed && (l.config.Memory == nil || next == kept) {
+		return nil
 	}
 	signed, err := audit.SignCheckpoint(next, l.signer)
 	if err != nil {
 		return err
 	}
-	// This commit waits for the disk, so all that the checkpoint covers is durable.
-	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
-		return fmt.Errorf("storing checkpoint: %w", translate(err))
+	if l.config.Memory != nil {
+		if err := l.config.Memory.Keep(signed); err != nil {
+			return fmt.Errorf("keeping checkpoint: %w", err)
+		}
 	}
-	if _, err := tx.Exec(ctx, sqlAuditInsertCheckpoint, int64(size), next.Root[:], l.config.Now(), signed); err != nil {
-		return fmt.Errorf("storing checkpoint: %w", translate(err))
-	}
-	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("storing checkpoint: %w", translate(err))
+	if err := l.storeCheckpoint(ctx, next, signed); err != nil {
+		return fmt.Errorf("storing checkpoint: %w", err)
 	}
 	l.signed = next
 	return nil
+}
+
+// proveHead returns the head of the log after proving that it extends the last stored
+// checkpoint and the kept one, and after making everything below it durable, in the same
+// session: had the server crashed in between, there would be no answer.
+func (l *AuditLog) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.Checkpoint, error) {
+	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return audit.Checkpoint{}, translate(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	next, err := l.readCheckpoint(ctx, tx)
+	if err != nil {
+		return audit.Checkpoint{}, err
+	}
+	if err := l.checkKept(ctx, tx, kept, next); err != nil {
+		return audit.Checkpoint{}, err
+	}
+	if err := l.recallSigned(ctx, tx); err != nil {
+		return audit.Checkpoint{}, err
+	}
+	if next == l.signed || next.Size == 0 && l.signed.Size == 0 {
+		return next, nil // durable already, or nothing to be
+	}
+	if err := checkGrowth(ctx, tx, l.signed, next); err != nil {
+		return audit.Checkpoint{}, err
+	}
+	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
+		return audit.Checkpoint{}, translate(err)
+	}
+	if _, err := tx.Exec(ctx, sqlAuditFlush); err != nil {
+		return audit.Checkpoint{}, translate(err)
+	}
+	return next, translate(tx.Commit(ctx))
+}
+
+// readCheckpoint returns the head of the log as the checkpoint that would be signed.
+func (l *AuditLog) readCheckpoint(ctx context.Context, q querier) (audit.Checkpoint, error) {
+	size, root, err := readHead(ctx, q)
+	head := audit.Checkpoint{Origin: l.config.Origin, Size: size}
+	if size > 0 {
+		head.Root = hashOf(root)
+	}
+	return head, err
+}
+
+func (l *AuditLog) storeCheckpoint(ctx context.Context, c audit.Checkpoint, signed []byte) error {
+	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
+		return translate(err)
+	}
+	if _, err := tx.Exec(ctx, sqlAuditInsertCheckpoint, int64(c.Size), c.Root[:], l.config.Now(), signed); err != nil {
+		return translate(err)
+	}
+	return translate(tx.Commit(ctx))
 }
 
 // recallSigned moves l.signed to the newest stored checkpoint, which another process may

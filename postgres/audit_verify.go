@@ -21,26 +21,36 @@ func (l *AuditLog) Verify(ctx context.Context, progress func(done, total uint64)
 	if l.verifier == nil {
 		return audit.Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)
 	}
-	return verifyLog(ctx, l.db, l.verifier, progress)
+	return verifyLog(ctx, l.db, l.verifier, progress, nil)
 }
 
 // VerifyAuditLog is [AuditLog.Verify] for a log that need not open: one that was tampered
-// with so that [OpenAuditLog] refuses it still has a first bad index.
-func VerifyAuditLog(ctx context.Context, db *DB, origin string, key ed25519.PublicKey, progress func(done, total uint64)) (audit.Report, error) {
+// with so that [OpenAuditLog] refuses it still has a first bad index. Each of kept is a
+// signed checkpoint from outside the database with which the log must begin; one that the
+// log's key did not sign is an error that wraps [privacy.ErrDamaged].
+func VerifyAuditLog(ctx context.Context, db *DB, origin string, key ed25519.PublicKey, progress func(done, total uint64), kept ...[]byte) (audit.Report, error) {
 	verifier, err := audit.NewVerifier(origin, key)
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verifying log: %w", err)
 	}
-	return verifyLog(ctx, db, verifier, progress)
+	var checkpoints []audit.Checkpoint
+	for _, signed := range kept {
+		c, err := audit.OpenCheckpoint(signed, verifier)
+		if err != nil {
+			return audit.Report{}, fmt.Errorf("comparing log with kept checkpoint: %w", err)
+		}
+		checkpoints = append(checkpoints, c)
+	}
+	return verifyLog(ctx, db, verifier, progress, checkpoints)
 }
 
-func verifyLog(ctx context.Context, db *DB, verifier note.Verifier, progress func(done, total uint64)) (audit.Report, error) {
+func verifyLog(ctx context.Context, db *DB, verifier note.Verifier, progress func(done, total uint64), kept []audit.Checkpoint) (audit.Report, error) {
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verifying log: %w", translate(err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: verifier, Progress: progress})
+	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: verifier, Kept: kept, Progress: progress})
 }
 
 // auditSource reads the log within one transaction. Pages are reused, so that a log of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -117,7 +118,8 @@ func (h *House) openLog(ctx context.Context) (err error) {
 	}
 	h.Log, err = postgres.OpenAuditLog(ctx, h.DB, postgres.AuditConfig{
 		Origin: h.Settings.Origin, PublicKey: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog, SignEvery: every,
-		Actor: h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
+		Memory: checkpointFileOf(h.Settings),
+		Actor:  h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
 	})
 	if err != nil {
 		return err
@@ -134,9 +136,19 @@ func (h *House) openLog(ctx context.Context) (err error) {
 	return nil
 }
 
-// VerifyLog recomputes the whole log; it works on a house that was opened as Base too.
-func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)) (audit.Report, error) {
-	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.Keys.LogPublicKey(), progress)
+// VerifyLog recomputes the whole log and compares it with the checkpoint in the key
+// directory and with those in kept, which are signed notes. It works on a house that was
+// opened as Base too.
+func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64), kept ...[]byte) (audit.Report, error) {
+	file := checkpointFileOf(h.Settings)
+	own, err := file.Load()
+	if err != nil {
+		return audit.Report{}, fmt.Errorf("reading kept checkpoint: %w", err)
+	}
+	if own != nil {
+		kept = append(slices.Clone(kept), own)
+	}
+	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.Keys.LogPublicKey(), progress, kept...)
 }
 
 // onClose has f called by Close, before everything that was opened earlier.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ type verification struct {
 	Root        string         `json:"root"`
 	Checkpoints uint64         `json:"checkpoints"`
 	Signed      uint64         `json:"signed_entries"`
+	Unsigned    uint64         `json:"entries_after_checkpoint"`
+	Kept        uint64         `json:"kept_entries"`
 	Origin      string         `json:"origin"`
 	FirstBad    *uint64        `json:"first_bad_index,omitempty"`
 	Damages     []audit.Damage `json:"damages"`
@@ -28,7 +31,7 @@ type verification struct {
 func newVerification(report audit.Report, origin string) verification {
 	v := verification{
 		Whole: report.Whole(), Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
-		Signed: report.Signed.Size, Origin: origin, Damages: report.Damages,
+		Signed: report.Signed.Size, Unsigned: report.Size - min(report.Size, max(report.Signed.Size, report.Kept.Size)), Kept: report.Kept.Size, Origin: origin, Damages: report.Damages,
 	}
 	if v.Damages == nil {
 		v.Damages = []audit.Damage{}
@@ -40,35 +43,55 @@ func newVerification(report audit.Report, origin string) verification {
 }
 
 func (a *app) auditVerify() *cobra.Command {
+	var file string
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Recompute the whole log and name the first bad index", Args: cobra.NoArgs,
 		Long: `Recompute every leaf hash, tile, committed root and signed checkpoint of the log from
-its entries. If anything differs the first bad index is named, with what is wrong
-there, and the exit code is 4.`,
+its entries, and compare it with the checkpoint that is kept in the key directory. If
+anything differs the first bad index is named, with what is wrong there, and the exit
+code is 4.
+
+With --checkpoint the log is also compared with a checkpoint that somebody kept, as GET
+/v1/audit/checkpoint gave it to them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var kept [][]byte
+			if file != "" {
+				content, err := os.ReadFile(file)
+				if err != nil {
+					return usagef("--checkpoint: %w", err)
+				}
+				kept = append(kept, content)
+			}
 			house, err := a.openWith(cmd.Context(), assembly.Options{Base: true})
 			if err != nil {
 				return err
 			}
 			defer a.close(house)
-			return a.verify(cmd.Context(), house)
+			return a.verify(cmd.Context(), house, kept)
 		},
 	}
+	cmd.Flags().StringVar(&file, "checkpoint", "", "a file with a signed checkpoint that the log must begin with")
 	a.jsonFlag(cmd)
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, house *assembly.House) error {
+func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) error {
 	progress := newBar(a.screen.err, "verifying", "entries", -1)
-	report, err := house.VerifyLog(ctx, func(done, total uint64) { progress.set(int64(done), int64(total)) })
+	report, err := house.VerifyLog(ctx, func(done, total uint64) { progress.set(int64(done), int64(total)) }, kept...)
 	progress.finish()
 	if err != nil {
 		return err
 	}
 	v := newVerification(report, house.Settings.Origin)
+	if v.Whole && v.Kept == 0 {
+		a.screen.notef("there is no checkpoint outside the database to compare with; one that somebody kept goes after --checkpoint")
+	}
 	err = a.screen.print(v, func(w io.Writer) {
 		if v.Whole {
 			_, _ = fmt.Fprintf(w, "OK, %d entries, checkpoint %s %d %s\n", v.Entries, v.Origin, v.Signed, v.Root[:16])
+			if v.Unsigned > 0 {
+				_, _ = fmt.Fprintf(w, "The last %d entries are not under a checkpoint yet: whoever may do everything in the database can still change them unseen.\n", v.Unsigned)
+			}
 			return
 		}
 		_, _ = fmt.Fprintf(w, "NOT WHOLE, first bad index %d\n\n", *v.FirstBad)

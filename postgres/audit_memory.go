@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// CheckpointMemory keeps the last signed checkpoint where a superuser of the database
+// cannot reach it. A log is only as immutable as somebody remembers it: this is the
+// smallest such somebody. Several processes may use one memory.
+type CheckpointMemory interface {
+	// Load returns the note that was kept last, or nil and no error if there is none.
+	Load() ([]byte, error)
+	// Keep returns after the note is durable. It must leave a note of a larger log, which
+	// another process may have kept meanwhile, as it is.
+	Keep(note []byte) error
+	// String names the place, for messages.
+	String() string
+}
+
+// recallKept returns the checkpoint in the memory, or the empty one.
+func (l *AuditLog) recallKept() (audit.Checkpoint, error) {
+	none := audit.Checkpoint{Origin: l.config.Origin}
+	if l.config.Memory == nil {
+		return none, nil
+	}
+	signed, err := l.config.Memory.Load()
+	if err != nil {
+		return none, fmt.Errorf("reading kept checkpoint: %w", err)
+	}
+	if signed == nil {
+		return none, nil
+	}
+	kept, err := audit.OpenCheckpoint(signed, l.verifier)
+	if err != nil {
+		return none, fmt.Errorf("%v is no checkpoint of this log: %w", l.config.Memory, err)
+	}
+	return kept, nil
+}
+
+// checkKept proves that the log with that head begins with the kept checkpoint.
+func (l *AuditLog) checkKept(ctx context.Context, q querier, kept, head audit.Checkpoint) error {
+	if kept.Size == 0 || kept == head {
+		return nil
+	}
+	if err := checkGrowth(ctx, q, kept, head); err != nil {
+		return fmt.Errorf("the log is not the one whose checkpoint is kept in %v; unless you restored an older database "+
+			"yourself, somebody has changed it: copy both as evidence and run: mahrem audit verify; "+
+			"after a restore of your own, move that file away: %w", l.config.Memory, err)
+	}
+	return nil
+}
+
+// checkMemory compares the log, when it is opened, with the checkpoint that was kept. A
+// memory without one begins with the newest stored checkpoint, and somebody is told.
+func (l *AuditLog) checkMemory(ctx context.Context) error {
+	if l.config.Memory == nil {
+		return nil
+	}
+	if l.verifier == nil {
+		return fmt.Errorf("checking kept checkpoint without the log's public key: %w", privacy.ErrInvalid)
+	}
+	kept, err := l.recallKept()
+	if err != nil {
+		return err
+	}
+	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	head, err := l.readCheckpoint(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if kept.Size > 0 {
+		return l.checkKept(ctx, tx, kept, head)
+	}
+	var signed []byte
+	err = tx.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // nothing was ever signed
+	}
+	if err != nil {
+		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
+	}
+	stored, err := audit.OpenCheckpoint(signed, l.verifier)
+	if err != nil {
+		return err
+	}
+	if stored != head {
+		if err := checkGrowth(ctx, tx, stored, head); err != nil {
+			return err
+		}
+	}
+	l.config.Logger.Warn("no checkpoint was kept outside the database although some were signed; "+
+		"that the log was not changed until now is not shown. Compare it with one that somebody kept: mahrem audit verify --checkpoint FILE",
+		"file", l.config.Memory.String(), "size", stored.Size)
+	if err := l.config.Memory.Keep(signed); err != nil {
+		return fmt.Errorf("keeping checkpoint: %w", err)
+	}
+	return nil
+}
