@@ -37,6 +37,9 @@ type Entry struct {
 	Recipient privacy.RecipientID
 	// Concerning is the recipient that the event is about, if another.
 	Concerning privacy.RecipientID
+	// Minted is the role of the token that was minted, if one was. Logs begun before there
+	// was this field have entries of minted tokens without it.
+	Minted     privacy.Role
 	Purpose    privacy.Purpose
 	Channel    privacy.Channel
 	Person     Tag
@@ -117,6 +120,7 @@ func (e *Encoder) AppendLeaf(dst []byte, event *Event) ([]byte, [16]byte, error)
 		dst = appendWord(dst, `,"r":"`, string(event.Principal.Recipient))
 	}
 	dst = appendWord(dst, `,"to":"`, string(event.Recipient))
+	dst = appendWord(dst, `,"as":"`, string(event.Minted))
 	dst = appendWord(dst, `,"p":"`, string(event.Purpose))
 	dst = appendWord(dst, `,"ch":"`, string(event.Channel))
 	tag, err := e.tag(event, id)

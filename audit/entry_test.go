@@ -45,6 +45,8 @@ func TestEventsThatDoNotFit(t *testing.T) {
 		"no outcome":               func(e *Event) { e.Outcome = "" },
 		"no principal":             func(e *Event) { e.Principal.ID = "" },
 		"unknown role":             func(e *Event) { e.Principal.Role = "root" },
+		"minted role elsewhere":    func(e *Event) { e.Minted = privacy.RoleDPO },
+		"unknown minted role":      func(e *Event) { e.Kind, e.Minted = TokenMinted, "root" },
 		"recipient without caller": func(e *Event) { e.Principal = privacy.Principal{Recipient: "shop"} },
 		"e-mail address":           func(e *Event) { e.Recipient = "jana@example.org" },
 		"name and surname":         func(e *Event) { e.Purpose = "Jana Nováková" },
@@ -101,35 +103,36 @@ func TestParseEntryIsStrict(t *testing.T) {
 		return strings.Replace(good, from, to, 1)
 	}
 	for name, leaf := range map[string]string{
-		"empty":               "",
-		"another version":     replace(`"v":1`, `"v":2`),
-		"white space":         replace(`,"k"`, `, "k"`),
-		"newline at the end":  good + "\n",
-		"two documents":       good + good,
-		"unknown field":       replace(`,"p":`, `,"name":"Jana","p":`),
-		"repeated field":      replace(`,"ch":"web"`, `,"ch":"web","ch":"web"`),
-		"reordered fields":    replace(`"p":"recommendations","ch":"web"`, `"ch":"web","p":"recommendations"`),
-		"missing kind":        replace(`,"k":"query.answered"`, ``),
-		"missing outcome":     replace(`,"d":"allow"`, ``),
-		"unknown kind":        replace(`query.answered`, `query.guessed`),
-		"unknown outcome":     replace(`"allow"`, `"maybe"`),
-		"unknown role":        replace(`"service"`, `"root"`),
-		"role without actor":  replace(`,"a":"`+actorText(good), ``),
-		"leading zero":        replace(`"t":1795325000123`, `"t":01795325000123`),
-		"exponent":            replace(`"t":1795325000123`, `"t":1795325000123e0`),
-		"negative zero":       replace(`"t":1795325000123`, `"t":-0`),
-		"no time":             replace(`"t":1795325000123`, `"t":`),
-		"escaped letter":      replace(`"web"`, `"w\u0065b"`),
-		"empty word":          replace(`"ch":"web"`, `"ch":""`),
-		"base64 spare bits":   replace(`AAECAwQFBgcICQoLDA0ODw`, `AAECAwQFBgcICQoLDA0ODx`),
-		"base64 padding":      replace(`AAECAwQFBgcICQoLDA0ODw`, `AAECAwQFBgcICQoLDA0ODw==`),
-		"base64 with newline": replace(`AAECAwQFBgcICQoLDA0ODw`, "AAECAwQFBgcICQoLDA0OD\n"),
-		"zero digest":         replace(`"pol":"AQAA`, `"pol":"AAAA`),
-		"unsorted list":       replace(`["inference.health","window.open"]`, `["window.open","inference.health"]`),
-		"repeated in list":    replace(`["inference.health","window.open"]`, `["window.open","window.open"]`),
-		"empty list":          replace(`["inference.health","window.open"]`, `[]`),
-		"exact count":         replace(`"n":"11-100"`, `"n":"17"`),
-		"cut":                 good[:len(good)-1],
+		"empty":                 "",
+		"another version":       replace(`"v":1`, `"v":2`),
+		"minted role elsewhere": replace(`,"p":"`, `,"as":"dpo","p":"`),
+		"white space":           replace(`,"k"`, `, "k"`),
+		"newline at the end":    good + "\n",
+		"two documents":         good + good,
+		"unknown field":         replace(`,"p":`, `,"name":"Jana","p":`),
+		"repeated field":        replace(`,"ch":"web"`, `,"ch":"web","ch":"web"`),
+		"reordered fields":      replace(`"p":"recommendations","ch":"web"`, `"ch":"web","p":"recommendations"`),
+		"missing kind":          replace(`,"k":"query.answered"`, ``),
+		"missing outcome":       replace(`,"d":"allow"`, ``),
+		"unknown kind":          replace(`query.answered`, `query.guessed`),
+		"unknown outcome":       replace(`"allow"`, `"maybe"`),
+		"unknown role":          replace(`"service"`, `"root"`),
+		"role without actor":    replace(`,"a":"`+actorText(good), ``),
+		"leading zero":          replace(`"t":1795325000123`, `"t":01795325000123`),
+		"exponent":              replace(`"t":1795325000123`, `"t":1795325000123e0`),
+		"negative zero":         replace(`"t":1795325000123`, `"t":-0`),
+		"no time":               replace(`"t":1795325000123`, `"t":`),
+		"escaped letter":        replace(`"web"`, `"w\u0065b"`),
+		"empty word":            replace(`"ch":"web"`, `"ch":""`),
+		"base64 spare bits":     replace(`AAECAwQFBgcICQoLDA0ODw`, `AAECAwQFBgcICQoLDA0ODx`),
+		"base64 padding":        replace(`AAECAwQFBgcICQoLDA0ODw`, `AAECAwQFBgcICQoLDA0ODw==`),
+		"base64 with newline":   replace(`AAECAwQFBgcICQoLDA0ODw`, "AAECAwQFBgcICQoLDA0OD\n"),
+		"zero digest":           replace(`"pol":"AQAA`, `"pol":"AAAA`),
+		"unsorted list":         replace(`["inference.health","window.open"]`, `["window.open","inference.health"]`),
+		"repeated in list":      replace(`["inference.health","window.open"]`, `["window.open","window.open"]`),
+		"empty list":            replace(`["inference.health","window.open"]`, `[]`),
+		"exact count":           replace(`"n":"11-100"`, `"n":"17"`),
+		"cut":                   good[:len(good)-1],
 	} {
 		if _, err := ParseEntry([]byte(leaf)); !errors.Is(err, privacy.ErrDamaged) {
 			t.Errorf("%s: got %v", name, err)
@@ -192,6 +195,7 @@ func rewrite(e *Entry) []byte {
 	}
 	field("r", string(e.Recipient))
 	field("to", string(e.Concerning))
+	field("as", string(e.Minted))
 	field("p", string(e.Purpose))
 	field("ch", string(e.Channel))
 	digest("s", e.Person)

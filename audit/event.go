@@ -79,6 +79,8 @@ type Event struct {
 	// Recipient is whom the event concerns when that is not the principal's own
 	// recipient: whose pseudonym was re-identified, for whom a token was minted.
 	Recipient privacy.RecipientID
+	// Minted is the role of the token that was minted: on a [TokenMinted], and nowhere else.
+	Minted privacy.Role
 	// Checks are the names of the policy checks that did not pass, sorted.
 	Checks []string
 	// Attributes are the catalogue names of the attributes that were released, sorted.

@@ -79,6 +79,7 @@ func (p *parser) entry() (e Entry) {
 	}
 	e.Recipient = word[privacy.RecipientID](p, `,"r":"`, "recipient")
 	e.Concerning = word[privacy.RecipientID](p, `,"to":"`, "recipient")
+	e.Minted = word[privacy.Role](p, `,"as":"`, "minted role")
 	e.Purpose = word[privacy.Purpose](p, `,"p":"`, "purpose")
 	e.Channel = word[privacy.Channel](p, `,"ch":"`, "channel")
 	if p.skip(`,"s":"`) {
@@ -97,6 +98,7 @@ func (p *parser) entry() (e Entry) {
 	p.require("kind", e.Kind.Valid())
 	p.require("outcome", e.Outcome.Valid())
 	p.require("role", validActor(named, e.Role, e.Recipient))
+	p.require("minted role", validMinted(e.Kind, e.Minted))
 	p.require("count", isBucket(e.Count))
 	return e
 }

@@ -31,6 +31,8 @@ func invalidField(event *Event) string {
 		return "principal"
 	case !isWordOrEmpty(event.Recipient):
 		return "recipient"
+	case !validMinted(event.Kind, event.Minted):
+		return "minted role"
 	case !isWordOrEmpty(event.Purpose):
 		return "purpose"
 	case !isWordOrEmpty(event.Channel):
@@ -56,6 +58,15 @@ func validActor(named bool, role privacy.Role, recipient privacy.RecipientID) bo
 		return false
 	}
 	return isWordOrEmpty(recipient)
+}
+
+// validMinted reports whether an entry of that kind may hold the role of a token.
+func validMinted(kind Kind, role privacy.Role) bool {
+	if role == "" {
+		return true
+	}
+	_, err := privacy.ParseRole(string(role))
+	return err == nil && kind == TokenMinted
 }
 
 // areSortedWords reports whether the words are keys in strictly ascending order.

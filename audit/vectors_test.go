@@ -77,7 +77,11 @@ func entryVectors() map[string]Event {
 		"every field":    fullEvent(),
 		"unknown person": unknown,
 		"erasure":        erased,
-		"system":         {Kind: ServerStarted, Outcome: Done},
+		"token": {
+			Kind: TokenMinted, Outcome: Done, Principal: privacy.Principal{ID: "dana", Role: privacy.RoleDPO},
+			Recipient: "shop", Minted: privacy.RoleService,
+		},
+		"system": {Kind: ServerStarted, Outcome: Done},
 	}
 }
 

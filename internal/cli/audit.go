@@ -28,6 +28,7 @@ type entry struct {
 	Role       string    `json:"role,omitempty"`
 	Recipient  string    `json:"recipient,omitempty"`
 	Concerning string    `json:"concerning,omitempty"`
+	Minted     string    `json:"minted_role,omitempty"`
 	Purpose    string    `json:"purpose,omitempty"`
 	Channel    string    `json:"channel,omitempty"`
 	Person     string    `json:"person_tag,omitempty"`
@@ -45,7 +46,7 @@ func newEntry(stored audit.StoredEntry) (entry, error) {
 	e := entry{
 		Index: stored.Index, ID: hex.EncodeToString(parsed.ID[:]), Time: parsed.Time, Kind: string(parsed.Kind),
 		Outcome: string(parsed.Outcome), Role: string(parsed.Role), Recipient: string(parsed.Recipient),
-		Concerning: string(parsed.Concerning), Purpose: string(parsed.Purpose), Channel: string(parsed.Channel),
+		Concerning: string(parsed.Concerning), Minted: string(parsed.Minted), Purpose: string(parsed.Purpose), Channel: string(parsed.Channel),
 		Checks: parsed.Checks, Count: string(parsed.Count), LeafHash: hex.EncodeToString(stored.LeafHash[:]),
 	}
 	for _, name := range parsed.Attributes {
@@ -60,6 +61,9 @@ func newEntry(stored audit.StoredEntry) (entry, error) {
 // detail is what fits on a line of the table.
 func (e *entry) detail() string {
 	var parts []string
+	if e.Minted != "" {
+		parts = append(parts, strings.TrimSpace("for "+e.Minted+" "+e.Concerning))
+	}
 	if e.Count != "" {
 		parts = append(parts, e.Count+" things")
 	}

@@ -53,7 +53,7 @@ for which role and recipient, is in the log.`,
 			}
 			// The token leaves only after the log says that it exists.
 			if _, err := house.Log.Append(cmd.Context(), audit.Event{
-				Kind: audit.TokenMinted, Principal: operator(), Outcome: audit.Done, Recipient: principal.Recipient,
+				Kind: audit.TokenMinted, Principal: operator(), Outcome: audit.Done, Recipient: principal.Recipient, Minted: principal.Role,
 			}); err != nil {
 				return fmt.Errorf("logging token: %w", err)
 			}
