@@ -22,14 +22,16 @@ func newPerson(t testing.TB, db *DB, id privacy.DataSubjectID) {
 }
 
 func granted(id privacy.DataSubjectID, n byte) (consent.Record, audit.Event) {
-	return consent.Record{
+	record := consent.Record{
 		ID: [16]byte{n}, DataSubject: id, Purpose: "newsletter", Channel: "email", Action: consent.Granted,
 		Basis: privacy.Consent, NoticeVersion: "v1", Source: "web_form",
-	}, audit.Event{
+	}
+	event := audit.Event{
 		Kind: audit.ConsentGranted, Outcome: audit.Done, Purpose: "newsletter", Channel: "email",
 		Principal: privacy.Principal{ID: "shop", Role: privacy.RoleService, Recipient: "shop"},
 		Subject:   audit.Subject{ID: id, Blinding: audit.BlindingKey{1}},
 	}
+	return record, event
 }
 
 func TestConsentRecordsComeBack(t *testing.T) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -24,7 +25,8 @@ var _ gate.Store = (*GateStore)(nil)
 // NewGateStore returns the store over db, which commits exposures together with their
 // entries in log.
 func NewGateStore(db *DB, log *AuditLog) *GateStore {
-	return &GateStore{db: db, log: log, loads: loadQueue{workers: 2}}
+	// The database has the other half of the processors, and fewer statements are larger.
+	return &GateStore{db: db, log: log, loads: loadQueue{workers: max(1, runtime.GOMAXPROCS(0)/2)}}
 }
 
 // Resolve implements [gate.Store].
