@@ -36,10 +36,10 @@ func (w Words) KnowsCategory(c privacy.DataCategory) bool {
 	return ok
 }
 
-// KnowsJurisdiction implements [Catalogue].
+// KnowsJurisdiction implements [Catalogue]. It admits every country that some law of the
+// catalogue claims.
 func (w Words) KnowsJurisdiction(j privacy.Jurisdiction) bool {
-	_, ok := w.current().Jurisdiction(j)
-	return ok
+	return j != "" && w.current().JurisdictionOf(string(j)) != policies.UnknownJurisdiction
 }
 
 // CategoryOf implements [Catalogue]. An attribute that is computed from events cannot be

@@ -623,13 +623,12 @@ func TestErasedPersonIsNotWrittenTo(t *testing.T) {
 // dataFolder is where the retail data lies; tests of volume skip without it.
 func dataFolder(t testing.TB) string {
 	t.Helper()
-	folder := os.Getenv("MAHREM_DATA")
+	folder := os.Getenv("MAHREM_TEST_JOURNEY")
 	if folder == "" {
-		folder = filepath.Join("..", "..", "shared", "data")
+		folder = filepath.Join("..", "..", "shared", "data", "complete-journey")
 	}
-	folder = filepath.Join(folder, "complete-journey")
 	if _, err := os.Stat(filepath.Join(folder, "transactions_sample.csv.gz")); err != nil {
-		t.Skip("the Complete Journey data is not here; MAHREM_DATA may say where it is")
+		t.Skip("the Complete Journey data is not here; MAHREM_TEST_JOURNEY may say where it is")
 	}
 	return folder
 }

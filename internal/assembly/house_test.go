@@ -144,7 +144,7 @@ func TestMetricsDoNotTellWhatWasTakenAway(t *testing.T) {
 func TestProcessorsCannotConsentForOtherPurposes(t *testing.T) {
 	t.Parallel()
 	house, _ := newHouse(t)
-	w := words{house.Engine}
+	w := wordsOf(house.Engine)
 	for _, test := range []struct {
 		recipient privacy.RecipientID
 		purpose   privacy.Purpose
@@ -165,7 +165,7 @@ func TestProcessorsCannotConsentForOtherPurposes(t *testing.T) {
 func TestDerivedAttributesAreNotLoaded(t *testing.T) {
 	t.Parallel()
 	house, _ := newHouse(t)
-	w := words{house.Engine}
+	w := wordsOf(house.Engine)
 	if _, ok := w.CategoryOf("first_name"); !ok {
 		t.Error("first_name is not known")
 	}
@@ -186,7 +186,7 @@ func TestReidentificationLogsNoWordOfTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, by := reidentifier{way, words{house.Engine}}, Operator("tester")
+	r, by := reidentifier{way, wordsOf(house.Engine)}, Operator("tester")
 	_, before := last(t, house)
 	if _, _, err := r.Reidentify(t.Context(), by, "ayse.yilmaz", names, "x"); !errors.Is(err, privacy.ErrInvalid) {
 		t.Errorf("a made-up purpose: %v", err)

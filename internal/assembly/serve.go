@@ -23,7 +23,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Gate:       h.Gate,
 		Directory:  h.People,
 		Pseudonyms: h.Pseudonyms,
-		Reidentify: reidentifier{way, words{h.Engine}},
+		Reidentify: reidentifier{way, wordsOf(h.Engine)},
 		Consent:    h.Consent,
 		Intake:     h.Loader,
 		Log:        h.Log,

@@ -35,13 +35,13 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	if h.Engine, err = h.openPolicies(ctx); err != nil {
 		return err
 	}
-	catalogue := words{h.Engine}
+	catalogue := wordsOf(h.Engine)
 	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
 	h.People = store
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
-	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, classifier{h.Engine},
+	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
 	return err
@@ -119,52 +119,21 @@ func (s subjects) Subject(ctx context.Context, id privacy.DataSubjectID) (audit.
 	return s.store.AuditSubject(ctx, id)
 }
 
-// words answers which words the catalogue in force knows.
-type words struct{ engine *policies.Engine }
+// wordsOf answers which words the catalogue in force knows.
+func wordsOf(engine *policies.Engine) words {
+	return words{intake.NewWords(func() *policies.Catalogue { return engine.Revision().Catalogue() }), engine}
+}
 
-func (w words) catalogue() *policies.Catalogue { return w.engine.Revision().Catalogue() }
+type words struct {
+	intake.Words
+	engine *policies.Engine
+}
 
 // mayGrant: the company's own services ask for any purpose, others for those of their
 // contract.
 func (w words) mayGrant(recipient privacy.RecipientID, purpose privacy.Purpose) bool {
-	r, known := w.catalogue().Recipient(recipient)
+	r, known := w.engine.Revision().Catalogue().Recipient(recipient)
 	return known && (r.Relationship == policies.FirstParty || slices.Contains(r.Purposes, purpose))
-}
-
-func (w words) KnowsPurpose(id privacy.Purpose) bool {
-	_, known := w.catalogue().Purpose(id)
-	return known
-}
-
-func (w words) KnowsChannel(id privacy.Channel) bool {
-	_, known := w.catalogue().Channel(id)
-	return known
-}
-
-func (w words) KnowsCategory(id privacy.DataCategory) bool {
-	_, known := w.catalogue().Category(id)
-	return known
-}
-
-// KnowsJurisdiction admits every country code that some law of the catalogue claims.
-func (w words) KnowsJurisdiction(id privacy.Jurisdiction) bool {
-	return id != "" && w.catalogue().JurisdictionOf(string(id)) != policies.UnknownJurisdiction
-}
-
-func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, bool) {
-	attribute, known := w.catalogue().Attribute(name)
-	// What is computed from events is not loaded: it would be held and never looked at.
-	if !known || attribute.Derived != "" {
-		return "", false
-	}
-	return attribute.Category, true
-}
-
-// classifier translates a shop's words by the catalogue in force.
-type classifier struct{ engine *policies.Engine }
-
-func (c classifier) ProductGroup(department, category, productType string) string {
-	return string(c.engine.Revision().Catalogue().ProductGroup(department, category, productType))
 }
 
 // Pseudonyms gives each recipient's pseudonyms and makes the keyset of one that is in
