@@ -126,6 +126,9 @@ func TestAgeGroup(t *testing.T) {
 			t.Errorf("born %s under %s: %s, want %s", test.born, test.jurisdiction, got, test.want)
 		}
 	}
+	if age, _ := policies.AgeOn("2008-03-01", at.Add(-time.Minute)); age != 17 {
+		t.Errorf("while it is still February 28 somewhere, the age is %d", age)
+	}
 	for code, want := range map[string]privacy.Jurisdiction{
 		"": "EU", "SK": "EU", "CZ": "CZ", "GB": "UK", "US": policies.UnknownJurisdiction, "unknown": policies.UnknownJurisdiction,
 	} {

@@ -63,13 +63,15 @@ func (c *Catalogue) AgeGroup(id privacy.Jurisdiction, birthDate string, at time.
 }
 
 // AgeOn returns the age in whole years on a day of a person born on birthDate
-// (YYYY-MM-DD). Who was born on 29 February has a birthday on 1 March in common years.
+// (YYYY-MM-DD). Who was born on 29 February has a birthday on 1 March in common years. A
+// birthday counts once it has begun everywhere, at UTC-12: nobody comes of age early
+// because of where our clock stands.
 func AgeOn(birthDate string, at time.Time) (int, bool) {
 	born, err := time.Parse(time.DateOnly, birthDate)
 	if err != nil {
 		return 0, false
 	}
-	at = at.UTC()
+	at = at.UTC().Add(-12 * time.Hour)
 	age := at.Year() - born.Year()
 	if at.Month() < born.Month() || at.Month() == born.Month() && at.Day() < born.Day() {
 		age--
