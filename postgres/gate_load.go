@@ -50,7 +50,6 @@ type loadQueue struct {
 }
 
 type pendingLoad struct {
-	ctx      context.Context
 	query    *gate.LoadQuery
 	snapshot gate.Snapshot
 	err      error
@@ -61,7 +60,7 @@ type pendingLoad struct {
 // every change acknowledged before the call is in the snapshot; all parts of it are of
 // one snapshot.
 func (s *GateStore) Load(ctx context.Context, query gate.LoadQuery) (gate.Snapshot, error) {
-	load := &pendingLoad{ctx: ctx, query: &query, done: make(chan struct{})}
+	load := &pendingLoad{query: &query, done: make(chan struct{})}
 	q := &s.loads
 	q.mu.Lock()
 	q.waiting = append(q.waiting, load)
@@ -173,7 +172,7 @@ from unnest($2::integer[], $11::text[]) as q (n, recipient) cross join lateral (
 	for i, load := range loads {
 		a.add(int32(i+1), load.query)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(loads[0].ctx), loadDeadline)
+	ctx, cancel := context.WithTimeout(context.Background(), loadDeadline)
 	defer cancel()
 	rows, err := s.db.pool.Query(ctx, sqlGateLoad, pgx.QueryResultFormats{pgx.BinaryFormatCode},
 		a.people, a.numbers, a.recordOf, a.records, a.streamOf, a.streams, a.chunks,

@@ -64,7 +64,7 @@ func newHouse(t testing.TB, url string) *house {
 	t.Cleanup(func() { _ = h.log.Close(ctx) })
 	h.engine, err = openPolicies()
 	check(err)
-	h.loader = intake.New(postgres.NewIntakeStore(db, h.log), keys.Vault(), words{h.engine}, nil, intake.Config{})
+	h.loader = intake.New(postgres.NewIntakeStore(db, h.log), keys.Vault(), intake.NewWords(func() *policies.Catalogue { return h.engine.Revision().Catalogue() }), nil, intake.Config{})
 	tokens, err := token.New(keys.TokenKeyset(), token.Config{})
 	check(err)
 	minted, err := tokens.Mint(privacy.Principal{ID: "bench", Role: privacy.RoleService, Recipient: Recipient}, time.Hour)
@@ -85,36 +85,6 @@ var openPolicies = sync.OnceValues(func() (*policies.Engine, error) {
 type of struct{ names *pseudonym.Pseudonyms }
 
 func (o of) Of(privacy.RecipientID) (*pseudonym.Pseudonyms, error) { return o.names, nil }
-
-// words answers which words the catalogue knows.
-type words struct{ engine *policies.Engine }
-
-func (w words) catalogue() *policies.Catalogue { return w.engine.Revision().Catalogue() }
-
-func (w words) KnowsPurpose(id privacy.Purpose) bool {
-	_, known := w.catalogue().Purpose(id)
-	return known
-}
-
-func (w words) KnowsChannel(id privacy.Channel) bool {
-	_, known := w.catalogue().Channel(id)
-	return known
-}
-
-func (w words) KnowsCategory(id privacy.DataCategory) bool {
-	_, known := w.catalogue().Category(id)
-	return known
-}
-
-func (words) KnowsJurisdiction(id privacy.Jurisdiction) bool { return id == "TR" }
-
-func (w words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, bool) {
-	attribute, known := w.catalogue().Attribute(name)
-	if !known {
-		return "", false
-	}
-	return attribute.Category, true
-}
 
 // TestGate runs the comparison in small: that it measures, that it refuses to count
 // wrong answers, and that it leaves nothing behind. With MAHREM_BENCH_GATE=1 it runs it
