@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -130,26 +131,16 @@ type standing struct {
 
 func (a *app) consentShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show", Short: "Show a person's consents and their history", Args: cobra.NoArgs}
-	person := a.whoFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
+	a.aboutPerson(cmd, func(ctx context.Context, house *assembly.House, id privacy.DataSubjectID) error {
+		statement, err := house.Consent.Show(ctx, id)
 		if err != nil {
 			return err
 		}
-		defer a.close(house)
-		id, err := person.resolve(cmd.Context(), house, a.stdin)
-		if err != nil {
-			return err
-		}
-		statement, err := house.Consent.Show(cmd.Context(), id)
-		if err != nil {
-			return err
-		}
-		if err := house.LogShown(cmd.Context(), operator(), id); err != nil {
+		if err := house.LogShown(ctx, operator(), id); err != nil {
 			return err
 		}
 		return a.screen.print(consentDocument(statement), func(w io.Writer) { writeConsents(w, statement) })
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 func (a *app) eraseCommand() *cobra.Command {
@@ -16,42 +18,33 @@ func (a *app) eraseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erase", Short: "Forget a person for good", Args: cobra.NoArgs,
 		Long: `Forget a person for good (GDPR Article 17): destroy their key, so that no copy of
-their sealed data can ever be opened again, and delete every row about them, in one
-transaction with the log entry that says so.
+their sealed data can be opened again (unless a backup of the keys is older and still
+kept), and delete every row about them, in one transaction with the log entry that
+says so.
 
 Without --confirm nothing is erased: the plan is printed, with a token. The same
 command with --confirm TOKEN erases. The token is good for this person as they are
 now: if anything about them has changed meanwhile, look at the new plan first.`,
 	}
-	person := a.whoFlags(cmd)
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the token that the plan printed")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
-		id, err := person.resolve(cmd.Context(), house, a.stdin)
-		if err != nil {
-			return err
-		}
-		plan, err := house.PlanErasure(cmd.Context(), operator(), id)
+	a.aboutPerson(cmd, func(ctx context.Context, house *assembly.House, id privacy.DataSubjectID) error {
+		plan, err := house.PlanErasure(ctx, operator(), id)
 		if err != nil {
 			return err
 		}
 		if confirm == "" {
-			if err := house.LogPlanShown(cmd.Context(), operator(), id); err != nil {
+			if err := house.LogPlanShown(ctx, operator(), id); err != nil {
 				return err
 			}
 			return a.printPlan(plan)
 		}
 		if subtle.ConstantTimeCompare([]byte(confirm), []byte(plan.Token)) != 1 {
-			if err := house.LogErasureDenied(cmd.Context(), operator(), id); err != nil {
+			if err := house.LogErasureDenied(ctx, operator(), id); err != nil {
 				return err
 			}
 			return usagef("the token does not fit this person as they are now; look at the plan again, without --confirm")
 		}
-		result, err := house.Eraser.Erase(cmd.Context(), operator(), id)
+		result, err := house.Eraser.Erase(ctx, operator(), id)
 		if err != nil {
 			return err
 		}
@@ -80,7 +73,7 @@ now: if anything about them has changed meanwhile, look at the new plan first.`,
 			t.writeTo(w, "")
 			_, _ = fmt.Fprintf(w, "\nlog entry %d is the evidence; nothing in the log can be linked to the person any more\n", document.Log.Index)
 		})
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 func (a *app) subjectCommand() *cobra.Command {
@@ -49,23 +51,13 @@ func (a *app) subjectShow() *cobra.Command {
 		Long: `Show everything that is held about a person, as they may demand it (GDPR Article 15,
 KVKK Article 11). That it was shown is in the log before it is shown.`,
 	}
-	person := a.whoFlags(cmd)
 	cmd.Flags().IntVar(&limit, "events", 20, "show at most this many of the newest events; 0 is all")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
+	a.aboutPerson(cmd, func(ctx context.Context, house *assembly.House, id privacy.DataSubjectID) error {
+		statement, err := house.Consent.Show(ctx, id)
 		if err != nil {
 			return err
 		}
-		defer a.close(house)
-		id, err := person.resolve(cmd.Context(), house, a.stdin)
-		if err != nil {
-			return err
-		}
-		statement, err := house.Consent.Show(cmd.Context(), id)
-		if err != nil {
-			return err
-		}
-		dossier, err := house.Dossier(cmd.Context(), operator(), id)
+		dossier, err := house.Dossier(ctx, operator(), id)
 		if err != nil {
 			return err
 		}
@@ -76,7 +68,7 @@ KVKK Article 11). That it was shown is in the log before it is shown.`,
 			_, _ = fmt.Fprintln(w)
 			writeConsents(w, statement)
 		})
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -28,6 +28,24 @@ func (a *app) whoFlags(cmd *cobra.Command) *who {
 	return w
 }
 
+// aboutPerson makes cmd one that is about a person: it gets the flags that name them, and
+// runs do with the house open and the person found.
+func (a *app) aboutPerson(cmd *cobra.Command, do func(context.Context, *assembly.House, privacy.DataSubjectID) error) {
+	person := a.whoFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		house, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.close(house)
+		id, err := person.resolve(cmd.Context(), house, a.stdin)
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), house, id)
+	}
+}
+
 func flagOf(kind privacy.IdentifierKind) string { return strings.ReplaceAll(string(kind), "_", "-") }
 
 // isGiven reports whether any identifier was given.
