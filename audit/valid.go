@@ -6,7 +6,7 @@ import "github.com/mahrem/mahrem/privacy"
 func (k Kind) Valid() bool {
 	switch k {
 	case LogStarted, ServerStarted, ServerStopped,
-		QueryAnswered, QueryDenied,
+		QueryAnswered, QueryDenied, AudienceAnswered, AudienceDenied, DecisionShown, CaseOpened, CaseClosed,
 		ConsentGranted, ConsentRefused, ConsentWithdrawn, ConsentObjected,
 		BatchIngested, PersonShown, PersonErased, ErasureDenied, PersonReidentified, ReidentifyDenied,
 		KeyCreated, TokenMinted, PolicyActivated, PolicyRefused:
