@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,7 +22,7 @@ const (
 
 // Answer is what the caller gets.
 type Answer struct {
-	// DecisionID names the decision: the id of its log entry, in hexadecimal.
+	// DecisionID names the decision and its log entry, as [audit.DecisionID] writes it.
 	DecisionID string
 	Decision   Decision
 	// Pseudonym is the person as the caller's recipient may call them. Empty in a
@@ -82,8 +81,7 @@ func (p Pending) Release(receipt audit.Receipt) (Answer, error) {
 	if receipt.IsZero() {
 		return Answer{}, fmt.Errorf("releasing an answer that is not in the log: %w", privacy.ErrUnavailable)
 	}
-	id := receipt.EntryID()
-	p.answer.DecisionID = hex.EncodeToString(id[:])
+	p.answer.DecisionID = receipt.DecisionID().String()
 	p.answer.Receipt = receipt
 	return p.answer, nil
 }

@@ -58,7 +58,7 @@ func TestPendingIsReleasedForAReceiptOnly(t *testing.T) {
 		t.Errorf("released without evidence: %v", err)
 	}
 	answer, err := p.Release(audit.Committed([16]byte{0xab}, [32]byte{}, 7))
-	if err != nil || answer.DecisionID != "ab000000000000000000000000000000" || answer.Receipt.Index() != 7 {
+	if err != nil || answer.DecisionID != "7-ab000000000000000000000000000000" || answer.Receipt.Index() != 7 {
 		t.Errorf("decision %q, %v", answer.DecisionID, err)
 	}
 	text, _ := json.Marshal(p)

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"reflect"
 	"strings"
@@ -236,8 +235,7 @@ func TestGateAnswersByPseudonymAndByIdentifier(t *testing.T) {
 	if diff := cmp.Diff(map[privacy.AttributeName]any{"first_name": "ayse"}, revealed(first)); diff != "" {
 		t.Error(diff)
 	}
-	id := first.Receipt.EntryID()
-	if first.DecisionID != hex.EncodeToString(id[:]) || first.Pseudonym != greeting.DataSubject.Pseudonym {
+	if first.DecisionID != first.Receipt.DecisionID().String() || first.Pseudonym != greeting.DataSubject.Pseudonym {
 		t.Errorf("decision %q, pseudonym echoed: %t", first.DecisionID, first.Pseudonym == greeting.DataSubject.Pseudonym)
 	}
 	entry := readEntry(t, b.db, first.Receipt.Index())
