@@ -120,49 +120,22 @@ func (g *Gate) Ask(ctx context.Context, principal privacy.Principal, query Query
 }
 
 func (g *Gate) ask(ctx context.Context, s *sheet, principal privacy.Principal, r *request) (Answer, error) {
-	names, id, err := g.find(ctx, principal, r)
+	m, err := g.meet(ctx, s, principal, r, g.loadQuery)
 	if err != nil {
 		return Answer{}, err
 	}
-	snapshot, err := g.store.Load(ctx, g.loadQuery(s, principal, r, id))
-	if err != nil {
-		return Answer{}, fmt.Errorf("asking: %w", err)
+	if m.damaged {
+		return g.damaged(ctx, &m.decision)
 	}
-	if r.hasToken && snapshot.LogSize <= r.token.Index() {
-		return Answer{}, unavailable("asking a state older than the consent token")
-	}
-	d := decision{sheet: s, principal: principal, request: r}
-	d.state = state{
-		known: snapshot.Known && !id.IsZero(), jurisdiction: snapshot.Jurisdiction, restricted: snapshot.Restricted,
-		consents: snapshot.Consents, at: snapshot.At,
-	}
-	if g.config.Now != nil {
-		d.state.at = g.config.Now()
-	}
-	d.subject = audit.Subject{Unknown: true}
-	var person *sealedPerson
-	if d.state.known {
-		if person, err = g.open(&d, s, &snapshot, id); err != nil {
-			return g.damaged(ctx, &d)
-		}
-		if names != nil {
-			text, err := names.Of(id)
-			if err != nil {
-				return Answer{}, fmt.Errorf("asking: %w", err)
-			}
-			d.pseudonym = string(text)
-		}
-		d.tie = func(key string) uint64 { return g.vault.TieBreak(id, key) }
-	}
-	v, err := d.decide(ctx)
+	v, err := m.decide(ctx)
 	if err != nil {
 		return Answer{}, err
 	}
-	receipt, err := g.commit(ctx, &d, person, &snapshot, &v)
+	receipt, err := g.commit(ctx, &m.decision, m.person, &m.snapshot, &v)
 	if err != nil {
 		return Answer{}, err
 	}
-	if !d.state.known && principal.MayKnowWhetherPersonExists() {
+	if m.hidden() {
 		return Answer{}, fmt.Errorf("asking about a person: %w", privacy.ErrNotFound)
 	}
 	return v.pending.Release(receipt)
