@@ -29,6 +29,7 @@ const (
 	kindChunk     kind = 3
 	kindBytes     kind = 4
 	kindCheck     kind = 5
+	kindHouse     kind = 6
 )
 
 // place is where a blob belongs. It opens there and nowhere else.

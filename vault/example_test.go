@@ -58,6 +58,34 @@ func ExampleVault() {
 	// true
 }
 
+// What is the house's own opens under the label that it was sealed under.
+func ExampleVault_SealHouse() {
+	parent, err := os.MkdirTemp("", "mahrem-example-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(parent)
+	dir := filepath.Join(parent, "keys")
+	if err := keydir.Create(dir, keydir.Config{}); err != nil {
+		panic(err)
+	}
+	keys, err := keydir.Open(dir, keydir.Config{})
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := keys.Vault().SealHouse("decided/1", []byte("{}"))
+	if err != nil {
+		panic(err)
+	}
+	plain, err := keys.Vault().OpenHouse("decided/1", sealed)
+	fmt.Println(string(plain), err)
+	_, err = keys.Vault().OpenHouse("decided/2", sealed)
+	fmt.Println(errors.Is(err, privacy.ErrDamaged))
+	// Output:
+	// {} <nil>
+	// true
+}
+
 func ExampleNormalize() {
 	for _, raw := range []string{"IRMAK@Güzelkent.com", "ırmak@güzelkent.com", "İrmak@güzelkent.com"} {
 		fmt.Println(vault.Normalize(privacy.Email, raw))

@@ -31,6 +31,7 @@ type vectors struct {
 	Chunk       sealedVector      `json:"chunk"`
 	Bytes       sealedVector      `json:"bytes"`
 	Check       string            `json:"kek_check"`
+	House       sealedVector      `json:"house"`
 	Slots       map[string]string `json:"slots"`
 	Fingerprint string            `json:"fingerprint"` // of source "till", parts "1", "2"
 	BlindIndex  map[string]string `json:"blind_index"` // by normal form
@@ -93,6 +94,10 @@ func TestVectors(t *testing.T) {
 	}
 	if err := v.OpenCheck(unhex(t, want.Check)); err != nil {
 		t.Error(err)
+	}
+	content, err = v.OpenHouse(want.House.Label, unhex(t, want.House.Sealed))
+	if err != nil || hex.EncodeToString(content) != want.House.Plain {
+		t.Errorf("bytes of the house: %v", err)
 	}
 	for category, slot := range want.Slots {
 		if got := v.Slot(id, privacy.DataCategory(category)); hex.EncodeToString(got[:]) != slot {
@@ -162,6 +167,14 @@ func TestVectorsBySpecification(t *testing.T) {
 	if err != nil || hex.EncodeToString(opened) != want.Secret {
 		t.Errorf("unwrapping by hand: %v", err)
 	}
+	ad = append([]byte("mahrem/vault"), 1, 6)
+	ad = append(ad, make([]byte, 16+8+8)...)
+	ad = append(append(ad, byte(len(want.House.Label))), want.House.Label...)
+	house := unhex(t, want.House.Sealed)
+	opened, err = mustGCM(t, raw[len(raw)-32:]).Open(nil, house[6:18], house[18:], ad)
+	if err != nil || hex.EncodeToString(opened) != want.House.Plain {
+		t.Errorf("opening bytes of the house by hand: %v", err)
+	}
 }
 
 func mustGCM(t *testing.T, key []byte) cipher.AEAD {
@@ -212,6 +225,7 @@ func writeVectors(t *testing.T, path string) {
 		Chunk:       sealedVector{Label: "purchases", Number: 7, Version: 2, Plain: must(EncodeEvents(sampleEvents(2))), Sealed: must(key.SealChunk("purchases", 7, 2, sampleEvents(2)))},
 		Bytes:       sealedVector{Label: "exposure/shop", Number: 1, Plain: hex.EncodeToString([]byte("told")), Sealed: must(key.SealBytes("exposure/shop", 1, []byte("told")))},
 		Check:       must(v.SealCheck()),
+		House:       sealedVector{Label: "decided/x", Plain: hex.EncodeToString([]byte("{}")), Sealed: must(v.SealHouse("decided/x", []byte("{}")))},
 		Slots:       map[string]string{},
 		BlindIndex:  map[string]string{},
 	}
