@@ -166,6 +166,8 @@ var ownReasons = []policies.Reason{
 	{Check: CheckPolicy, Title: "The policies did not decide", Laws: []string{"GDPR-25-2"}},
 	{Check: CheckPerson, Title: "This person's data is not available for this purpose on this channel", Laws: []string{"GDPR-5-1-a", "GDPR-6-1", "KVKK-5"}},
 	{Check: CheckCategory, Title: "A requested data category is not open here", Laws: []string{"GDPR-5-1-c", "GDPR-9-1", "KVKK-6-2"}},
+	{Check: CheckObserved, Title: "The recipient observes what it is obliged to", Laws: []string{"GDPR-28-3-a", "GDPR-5-1-f"}},
+	{Check: CheckCeiling, Title: "The legal basis carries this much detail", Laws: []string{"GDPR-5-1-c"}},
 }
 
 // obligations returns the plan's, with the time that belongs to use_before.

@@ -30,6 +30,8 @@ type sheet struct {
 	inferences []*policies.Inference
 	groups     map[policies.GroupID]*groupEntry
 	values     map[valueKey][]point
+	// admitted are the attributes that each purpose admits, in the order of their names.
+	admitted map[privacy.Purpose][]*attribute
 	// marketing are the purposes whose objections bind a marketing purpose too.
 	marketing []privacy.Purpose
 	// profile is the category that holds the persona label.
@@ -78,6 +80,7 @@ func newSheet(revision *policies.Revision) *sheet {
 		inferences: c.Inferences(),
 		groups:     map[policies.GroupID]*groupEntry{},
 		values:     map[valueKey][]point{},
+		admitted:   map[privacy.Purpose][]*attribute{},
 		profile:    categoryProfile,
 	}
 	s.name = revision.String()
@@ -90,6 +93,13 @@ func newSheet(revision *policies.Revision) *sheet {
 	for _, name := range c.Attributes() {
 		a, _ := c.Attribute(name)
 		s.attributes[name] = &attribute{Attribute: a, derive: derivations[a.Derived], screened: a.Groups || a.Derived != "" || s.hasSignals(name)}
+	}
+	for _, purpose := range c.Purposes() {
+		for _, name := range c.Attributes() {
+			if revision.Verdict(purpose, name).Max > policies.Withheld {
+				s.admitted[purpose] = append(s.admitted[purpose], s.attributes[name])
+			}
+		}
 	}
 	if a := s.attributes[attributePersona]; a != nil {
 		s.profile = a.Category
