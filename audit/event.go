@@ -90,7 +90,8 @@ type Event struct {
 	Checks []string
 	// Attributes are the catalogue names of the attributes that were released, sorted.
 	Attributes []privacy.AttributeName
-	// Policy is the digest of the policy revision that decided.
+	// Policy is the digest of the policy revision that decided, or of the bundle that was
+	// activated or refused.
 	Policy Digest
 	// Facts is the digest of the canonical facts the policy saw.
 	Facts Digest

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,11 +20,16 @@ type Config struct {
 	// EvaluationLimit bounds one decision; 0 means 50 ms. A decision that takes longer is
 	// an error, which denies.
 	EvaluationLimit time.Duration
-	// Activated is told about every revision that becomes active. It must not block. May
-	// be nil.
-	Activated func(*Revision)
-	// Refused is told why a candidate did not. It must not block. May be nil.
-	Refused func(error)
+	// Examine plays the scenarios of a candidate through whatever answers queries. Its
+	// error refuses the candidate. Nil plays none.
+	Examine func(context.Context, *Revision, fs.FS) error
+	// Commit records, durably, that a revision becomes active. It is called last, after
+	// everything else went well; its error refuses the candidate, with the word of the
+	// [*Refusal] if it is one. Nil records nothing.
+	Commit func(context.Context, *Revision, *Content) error
+	// Refused is told why a candidate did not become active. It must not block. May be
+	// nil.
+	Refused func(*Refusal)
 }
 
 // Engine holds the active revision and replaces it as a whole.
@@ -69,55 +73,81 @@ func (e *Engine) LastError() error {
 }
 
 // Activate makes a bundle the active revision: it compiles the rules under restricted
-// capabilities, checks the catalogue, expands the verdict tables, and attacks the
-// candidate with facts that must be denied (see [Revision.Probe]). Only then is it
-// swapped in, in one step, so that no decision mixes revisions. A candidate that fails
-// changes nothing; the error, which mostly wraps [privacy.ErrInvalid], says why.
+// capabilities, checks the catalogue, expands the verdict tables, attacks the candidate
+// with facts that must be denied (see [Revision.Probe]), plays its scenarios and records
+// what it is about to do. Only then is it swapped in, in one step, so that no decision
+// mixes revisions. A candidate that fails changes nothing; the error wraps a [*Refusal],
+// and mostly [privacy.ErrInvalid].
 func (e *Engine) Activate(ctx context.Context, bundle fs.FS) error {
+	content, err := ReadBundle(bundle)
+	return e.activate(ctx, content, err)
+}
+
+// ActivateContent is [Engine.Activate] of a bundle that was read already.
+func (e *Engine) ActivateContent(ctx context.Context, content *Content) error {
+	return e.activate(ctx, content, nil)
+}
+
+func (e *Engine) activate(ctx context.Context, content *Content, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	content, err := readBundle(bundle)
 	if err == nil {
-		err = e.activate(ctx, bundle, content)
+		err = e.try(ctx, content)
+	}
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("activating policies: %w: %w", ctx.Err(), privacy.ErrUnavailable)
 	}
 	if err != nil {
-		err = fmt.Errorf("activating policies: %w", err)
-		if e.config.Refused != nil {
-			e.config.Refused(err)
+		refusal, ok := errors.AsType[*Refusal](err)
+		if !ok {
+			refusal = refuse(PolicyInvalid, err)
 		}
+		if content != nil {
+			refusal.Digest = content.Digest()
+		}
+		if e.config.Refused != nil {
+			e.config.Refused(refusal)
+		}
+		err = fmt.Errorf("activating policies: %w", refusal)
 	}
 	e.lastErr.Store(&err)
 	return err
 }
 
-func (e *Engine) activate(ctx context.Context, bundle fs.FS, content bundleContent) error {
-	revision, err := e.build(ctx, bundle, content)
+func (e *Engine) try(ctx context.Context, content *Content) error {
+	revision, err := e.build(ctx, content.files)
 	if err != nil {
 		return err
 	}
 	if _, err := revision.Probe(ctx); err != nil {
-		return err
+		return refuse(PolicyMutation, err)
+	}
+	if e.config.Examine != nil {
+		if err := e.config.Examine(ctx, revision, content.FS()); err != nil {
+			return refuse(PolicyCases, err)
+		}
+	}
+	if e.config.Commit != nil {
+		if err := e.config.Commit(ctx, revision, content); err != nil {
+			if _, ok := errors.AsType[*Refusal](err); !ok {
+				err = refuse(PolicyUnrecorded, err)
+			}
+			return err
+		}
 	}
 	e.active.Store(revision)
-	if e.config.Activated != nil {
-		e.config.Activated(revision)
-	}
 	return nil
 }
 
-func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent) (r *Revision, err error) {
+func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision, err error) {
 	defer func() {
 		if recover() != nil {
 			r, err = nil, fmt.Errorf("building revision: panic: %w", ErrPolicy)
 		}
 	}()
-	catalogue, err := LoadCatalogue(bundle, catalogueDir)
+	catalogue, err := LoadCatalogue(newTree(content), catalogueDir)
 	if err != nil {
-		return nil, err
-	}
-	// The catalogue was read again after what the digest stands for.
-	if digest, err := BundleDigest(bundle); err != nil || digest != content.digest() {
-		return nil, fmt.Errorf("reading policy bundle: it changed meanwhile: %w", privacy.ErrInvalid)
+		return nil, refuse(CatalogueInvalid, err)
 	}
 	modules, err := parseModules(content, false)
 	if err != nil {
@@ -163,39 +193,4 @@ func (e *Engine) build(ctx context.Context, bundle fs.FS, content bundleContent)
 		revision.memo = newMemo(e.config.MemoLimit)
 	}
 	return revision, nil
-}
-
-// Watch looks at a bundle directory every interval and activates what changed, until
-// ctx ends. A directory that is being written to is left alone until it looks the same
-// twice; a candidate that is refused is not tried again until it changes.
-func (e *Engine) Watch(ctx context.Context, dir string, interval time.Duration) error {
-	if interval <= 0 {
-		return fmt.Errorf("watching policies: want a positive interval: %w", privacy.ErrInvalid)
-	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	var seen, tried [32]byte
-	if r := e.Revision(); r != nil {
-		tried = r.Digest()
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		bundle := os.DirFS(dir)
-		digest, err := BundleDigest(bundle)
-		if err != nil || digest != seen {
-			seen = digest
-			continue
-		}
-		if digest == tried {
-			continue
-		}
-		tried = digest
-		if err := e.Activate(ctx, bundle); errors.Is(err, context.Canceled) {
-			return nil
-		}
-	}
 }

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -303,23 +304,23 @@ func patched(t *testing.T, name, old, replacement string) fstest.MapFS {
 
 func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, file, old, replacement, want string }{
-		{"broken rule", "rego/plan.rego", "plan := {", "plan := [", "parsing rules"},
-		{"clock", "rego/gate/subject.rego", `input.subject.known == "yes"`, `time.now_ns() > 0`, "undefined function time.now_ns"},
-		{"no such fact", "rego/gate/subject.rego", "input.subject.known", "input.subject.famous", "which is no fact"},
-		{"check that always passes", "rego/gate/subject.rego", `input.subject.restricted == "no"`, `input.subject.known == "yes"`, "it is open although processing is restricted"},
-		{"check that is not required", "rego/gate/gate.rego", "\t\"subject.known\",\n", "", "it is open although"},
-		{"check without law", "rego/gate/subject.rego", "#   law: GDPR-5-1-a KVKK-4-2-a\n", "", "has no title"},
-		{"plan of another shape", "rego/plan.rego", "\"persona\": named.purpose.persona", "\"persona\": named.purpose.trigger", "reading plan"},
-		{"unknown key", "catalogue/purposes.yaml", "profiling: true", "profilling: true", "purposes.yaml: line"},
-		{"unknown category", "catalogue/purposes.yaml", "categories: {contact: exact}", "categories: {contacts: exact}", `unknown category "contacts"`},
-		{"unknown channel", "catalogue/purposes.yaml", "channels: [partner]", "channels: [pigeon]", `unknown channel "pigeon"`},
-		{"profiling of youths", "catalogue/purposes.yaml", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult]", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult, youth]", "adults only"},
-		{"no place for the general objection", "catalogue/purposes.yaml", "\nmarketing:\n", "\nadvertising:\n", `needs the purpose "marketing"`},
-		{"a general objection that opens something", "catalogue/purposes.yaml", "categories: {}", "categories: {contact: exact}", "opens nothing"},
-		{"unknown group", "catalogue/inferences.yaml", "health.pregnancy_test: 100", "health.pregnancy_tests: 100", `unknown product group "health.pregnancy_tests"`},
-		{"third party with identifiers", "catalogue/recipients.yaml", "relationship: third_party\n", "relationship: third_party\n  references: [email]\n", "pseudonym only"},
-		{"twice the same key", "catalogue/channels.yaml", "app:", "web:", "already defined"},
+	tests := []struct{ name, check, file, old, replacement, want string }{
+		{"broken rule", policies.PolicyInvalid, "rego/plan.rego", "plan := {", "plan := [", "parsing rules"},
+		{"clock", policies.PolicyInvalid, "rego/gate/subject.rego", `input.subject.known == "yes"`, `time.now_ns() > 0`, "undefined function time.now_ns"},
+		{"no such fact", policies.PolicyInvalid, "rego/gate/subject.rego", "input.subject.known", "input.subject.famous", "which is no fact"},
+		{"check that always passes", policies.PolicyMutation, "rego/gate/subject.rego", `input.subject.restricted == "no"`, `input.subject.known == "yes"`, "it is open although processing is restricted"},
+		{"check that is not required", policies.PolicyMutation, "rego/gate/gate.rego", "\t\"subject.known\",\n", "", "it is open although"},
+		{"check without law", policies.PolicyInvalid, "rego/gate/subject.rego", "#   law: GDPR-5-1-a KVKK-4-2-a\n", "", "has no title"},
+		{"plan of another shape", policies.PolicyMutation, "rego/plan.rego", "\"persona\": named.purpose.persona", "\"persona\": named.purpose.trigger", "reading plan"},
+		{"unknown key", policies.CatalogueInvalid, "catalogue/purposes.yaml", "profiling: true", "profilling: true", "purposes.yaml: line"},
+		{"unknown category", policies.CatalogueInvalid, "catalogue/purposes.yaml", "categories: {contact: exact}", "categories: {contacts: exact}", `unknown category "contacts"`},
+		{"unknown channel", policies.CatalogueInvalid, "catalogue/purposes.yaml", "channels: [partner]", "channels: [pigeon]", `unknown channel "pigeon"`},
+		{"profiling of youths", policies.CatalogueInvalid, "catalogue/purposes.yaml", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult]", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult, youth]", "adults only"},
+		{"no place for the general objection", policies.CatalogueInvalid, "catalogue/purposes.yaml", "\nmarketing:\n", "\nadvertising:\n", `needs the purpose "marketing"`},
+		{"a general objection that opens something", policies.CatalogueInvalid, "catalogue/purposes.yaml", "categories: {}", "categories: {contact: exact}", "opens nothing"},
+		{"unknown group", policies.CatalogueInvalid, "catalogue/inferences.yaml", "health.pregnancy_test: 100", "health.pregnancy_tests: 100", `unknown product group "health.pregnancy_tests"`},
+		{"third party with identifiers", policies.CatalogueInvalid, "catalogue/recipients.yaml", "relationship: third_party\n", "relationship: third_party\n  references: [email]\n", "pseudonym only"},
+		{"twice the same key", policies.CatalogueInvalid, "catalogue/channels.yaml", "app:", "web:", "already defined"},
 	}
 	engine := open(t)
 	good := engine.Revision()
@@ -328,6 +329,9 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 			err := engine.Activate(t.Context(), patched(t, test.file, test.old, test.replacement))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want one that says %q", err, test.want)
+			}
+			if refusal, ok := errors.AsType[*policies.Refusal](err); !ok || refusal.Check != test.check || refusal.Digest == good.Digest() {
+				t.Errorf("refused with %+v, want %s", refusal, test.check)
 			}
 			if engine.Revision() != good || engine.LastError() == nil {
 				t.Error("the last good revision is gone")
@@ -400,7 +404,11 @@ func TestReloadUnderLoadFailsNoDecision(t *testing.T) {
 	}
 	var activated atomic.Int64
 	engine, err := policies.Open(t.Context(), os.DirFS(dir), policies.Config{
-		EvaluationLimit: time.Minute, Activated: func(*policies.Revision) { activated.Add(1) },
+		EvaluationLimit: time.Minute,
+		Commit: func(context.Context, *policies.Revision, *policies.Content) error {
+			activated.Add(1)
+			return nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

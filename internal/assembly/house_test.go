@@ -3,6 +3,7 @@ package assembly
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -73,8 +74,8 @@ func TestChangesOfPoliciesAreLogged(t *testing.T) {
 	if err := house.Engine.Activate(t.Context(), fstest.MapFS{}); err == nil {
 		t.Fatal("an empty bundle was activated")
 	}
-	if entry, _ := last(t, house); entry.Kind != audit.PolicyRefused {
-		t.Errorf("the last entry is %s", entry.Kind)
+	if entry, _ := last(t, house); entry.Kind != audit.PolicyRefused || !slices.Equal(entry.Checks, []string{policies.BundleMalformed}) {
+		t.Errorf("the last entry is %s %v", entry.Kind, entry.Checks)
 	}
 	if err := house.Engine.Activate(t.Context(), policies.Bundle()); err != nil {
 		t.Fatal(err)

@@ -48,36 +48,45 @@ func (h *House) openServices(ctx context.Context) (err error) {
 }
 
 // openPolicies activates the first revision. Those that take its place while the house is
-// open, and those that were refused, are noted in the log.
+// open are logged before they do, and those that were refused as well.
 func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
-	opened := false
-	note := func(event audit.Event) {
-		if !opened {
-			return
-		}
-		if _, err := h.Log.Append(ctx, event); err != nil {
-			h.options.Logger.Error("change of policies not logged", "kind", event.Kind, "error", err)
-		}
+	bundle, err := Bundle(h.Settings.Policies)
+	if err != nil {
+		return nil, err
 	}
-	engine, err := policies.Open(ctx, Bundle(h.Settings.Policies), policies.Config{
-		Activated: func(r *policies.Revision) {
-			note(audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())})
-		},
-		Refused: func(err error) {
-			if opened {
-				h.options.Logger.Error("policies refused, the last good ones stay", "error", err)
+	opened := false
+	engine, err := policies.Open(ctx, bundle, policies.Config{
+		Commit: func(ctx context.Context, r *policies.Revision, _ *policies.Content) error {
+			if !opened {
+				return nil
 			}
-			note(audit.Event{Kind: audit.PolicyRefused, Outcome: audit.Denied})
+			_, err := h.Log.Append(ctx, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())})
+			return err
+		},
+		Refused: func(refusal *policies.Refusal) {
+			if !opened {
+				return
+			}
+			h.options.Logger.Error("policies refused, the last good ones stay", "check", refusal.Check, "error", refusal.Err)
+			_, err := h.Log.Append(ctx, audit.Event{
+				Kind: audit.PolicyRefused, Outcome: audit.Denied, Policy: audit.Digest(refusal.Digest), Checks: []string{refusal.Check},
+			})
+			if err != nil {
+				h.options.Logger.Error("refusal of policies not logged", "check", refusal.Check, "error", err)
+			}
 		},
 	})
 	opened = true
 	return engine, err
 }
 
-// OpenPolicies compiles and activates the bundle in dir, or the one in the binary when
-// dir is empty.
-func OpenPolicies(ctx context.Context, dir string) (*policies.Engine, error) {
-	return policies.Open(ctx, Bundle(dir), policies.Config{})
+// OpenPolicies compiles and activates the bundle at a place, as [Bundle] finds it.
+func OpenPolicies(ctx context.Context, place string) (*policies.Engine, error) {
+	bundle, err := Bundle(place)
+	if err != nil {
+		return nil, err
+	}
+	return policies.Open(ctx, bundle, policies.Config{})
 }
 
 // PolicyDigest is the digest of the policy revision in force.

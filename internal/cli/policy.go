@@ -44,8 +44,11 @@ differs from what is expected.`,
 			if err != nil {
 				return err
 			}
-			bundle := assembly.Bundle(settings.Policies)
-			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies)
+			bundle, err := assembly.Bundle(settings.Policies)
+			if err != nil {
+				return err
+			}
+			engine, err := policies.Open(cmd.Context(), bundle, policies.Config{})
 			if err != nil {
 				return err
 			}
