@@ -20,6 +20,8 @@ const (
 	verdictQuery = "data.mahrem.expand.verdict"
 	// requiredQuery names the checks that every request needs.
 	requiredQuery = "data.mahrem.gate.required"
+	// passedQuery holds the checks that passed.
+	passedQuery = "data.mahrem.gate.passed"
 )
 
 // capabilities are what rules may use: everything but what reaches outside of the facts
@@ -86,7 +88,7 @@ func prepare(ctx context.Context, compiler *ast.Compiler, store storage.Store, q
 // objects of true, and every property that a rule tests present.
 func (c *Catalogue) document() map[string]any {
 	doc := map[string]any{}
-	doc["jurisdictions"] = object(c.jurisdictions, func(*Jurisdiction) any { return true })
+	doc["jurisdictions"] = list(c.Jurisdictions())
 	doc["channels"] = object(c.channels, func(ch *Channel) any {
 		return map[string]any{"discloses_to": string(ch.DisclosesTo)}
 	})
@@ -99,15 +101,14 @@ func (c *Catalogue) document() map[string]any {
 		}
 	})
 	doc["categories"] = object(c.categories, func(k *Category) any {
-		explicit := map[string]any{}
-		for j := range c.jurisdictions {
-			explicit[string(j)] = k.Special || slices.Contains(k.ExplicitIn, j)
-		}
+		free := slices.DeleteFunc(c.Jurisdictions(), func(j privacy.Jurisdiction) bool {
+			return k.Special || slices.Contains(k.ExplicitIn, j)
+		})
 		cases := set([]Case{HandledCase})
 		if !k.Case {
 			cases[string(NoCase)] = true
 		}
-		return map[string]any{"special": k.Special, "explicit": explicit, "cases": cases}
+		return map[string]any{"special": k.Special, "free_in": list(free), "cases": cases}
 	})
 	doc["attributes"] = object(c.attributes, func(a *Attribute) any {
 		return map[string]any{
@@ -118,7 +119,7 @@ func (c *Catalogue) document() map[string]any {
 	doc["purposes"] = object(c.purposes, func(p *Purpose) any {
 		return map[string]any{
 			"actions": set(p.Actions), "profiling": p.Profiling, "explicit": p.Explicit, "special": p.Special,
-			"reidentification": p.Reidentification, "bases": levels(p.Bases), "ages": set(p.Ages),
+			"reidentification": p.Reidentification, "bases": levels(p.Bases), "ages": list(p.Ages),
 			"relationships": set(p.Relationships), "channels": set(p.Channels), "discloses": set(p.DisclosesTo),
 			"categories": levels(p.Categories), "attributes": levels(p.Attributes), "persona": p.Persona,
 			"trigger": string(p.Trigger), "despite_restriction": p.DespiteRestriction,
@@ -142,6 +143,16 @@ func set[T ~string](list []T) map[string]any {
 		o[string(item)] = true
 	}
 	return o
+}
+
+// list is for what a rule compares with a fact about the person: rules look such facts
+// up with "in", never as a key, so that a filter can be made of them.
+func list[T ~string](items []T) []any {
+	l := make([]any, len(items))
+	for i, item := range items {
+		l[i] = string(item)
+	}
+	return l
 }
 
 func levels[K ~string](m map[K]Level) map[string]any {

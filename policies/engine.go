@@ -171,16 +171,18 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 	}
 	revision := &Revision{
 		digest: content.digest(), catalogue: catalogue, compiler: compiler, reasons: reasons,
-		words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
+		store: newStore(catalogue.document()), words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
 	}
-	store := newStore(catalogue.document())
-	if revision.plan, err = prepare(ctx, compiler, store, planQuery); err != nil {
+	if revision.plan, err = prepare(ctx, compiler, revision.store, planQuery); err != nil {
 		return nil, err
 	}
-	if err := revision.checkExplained(ctx, store); err != nil {
+	if revision.required, err = revision.readRequired(ctx); err != nil {
 		return nil, err
 	}
-	verdicts, err := prepare(ctx, compiler, store, verdictQuery)
+	if err := revision.checkExplained(); err != nil {
+		return nil, err
+	}
+	verdicts, err := prepare(ctx, compiler, revision.store, verdictQuery)
 	if err != nil {
 		return nil, err
 	}

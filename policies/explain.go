@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/storage"
 
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -72,27 +71,33 @@ func collectReasons(modules map[string]*ast.Module) map[string]Reason {
 	return reasons
 }
 
-// checkExplained refuses a required check that no rule explains with title and law, and
-// a legal basis that none does.
-func (r *Revision) checkExplained(ctx context.Context, store storage.Store) error {
-	query, err := prepare(ctx, r.compiler, store, requiredQuery)
+// readRequired asks the rules which checks every request needs.
+func (r *Revision) readRequired(ctx context.Context) ([]string, error) {
+	query, err := prepare(ctx, r.compiler, r.store, requiredQuery)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	value, err := evaluate(ctx, &query, ast.NewObject(), activationLimit)
 	if err != nil {
-		return fmt.Errorf("reading required checks: %w", err)
+		return nil, fmt.Errorf("reading required checks: %w", err)
 	}
 	required, ok := value.(ast.Set)
 	if !ok || required.Len() == 0 {
-		return fmt.Errorf("reading required checks: not a set of names: %w", privacy.ErrInvalid)
+		return nil, fmt.Errorf("reading required checks: not a set of names: %w", privacy.ErrInvalid)
 	}
-	names := []string{"basis.consent"}
+	var names []string
 	required.Foreach(func(term *ast.Term) {
 		name, _ := term.Value.(ast.String)
 		names = append(names, string(name))
 	})
-	for _, check := range names {
+	slices.Sort(names)
+	return names, nil
+}
+
+// checkExplained refuses a required check that no rule explains with title and law, and
+// a legal basis that none does.
+func (r *Revision) checkExplained() error {
+	for _, check := range append([]string{"basis.consent"}, r.required...) {
 		if reason := r.reasons[check]; reason.Title == "" || len(reason.Laws) == 0 {
 			return fmt.Errorf("checking explanations: check %s has no title or no law: %w", check, privacy.ErrInvalid)
 		}

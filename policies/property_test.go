@@ -342,8 +342,8 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 
 func TestMemoIsOffWhenItCannotBeProven(t *testing.T) {
 	t.Parallel()
-	bundle := patched(t, "rego/gate/subject.rego", `data.catalogue.jurisdictions[input.subject.jurisdiction] == true`,
-		"data.catalogue.jurisdictions[input.subject.jurisdiction] == true\n\nseason := data.weather")
+	bundle := patched(t, "rego/gate/subject.rego", `input.subject.jurisdiction in data.catalogue.jurisdictions`,
+		"input.subject.jurisdiction in data.catalogue.jurisdictions\n\nseason := data.weather")
 	bundle["rego/gate/subject.rego"].Data = []byte(strings.Replace(string(bundle["rego/gate/subject.rego"].Data),
 		`input.subject.known == "yes"`, "{\n\tinput.subject.known == \"yes\"\n\tnot season == \"bad\"\n}", 1))
 	engine, err := policies.Open(t.Context(), bundle, policies.Config{EvaluationLimit: time.Minute})

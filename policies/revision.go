@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -31,10 +33,15 @@ type Revision struct {
 	reasons   map[string]Reason
 	plan      rego.PreparedEvalQuery
 	compiler  *ast.Compiler
+	store     storage.Store
+	required  []string // the checks that every request needs, sorted
 	words     vocabulary
 	limit     time.Duration
 	memo      *memo // nil when it could not be proven exact
 	memoNote  string
+
+	filtersMu sync.Mutex
+	filters   map[string]Filter // by the canonical facts of the question
 }
 
 // Digest returns the digest of the bundle; see [BundleDigest].

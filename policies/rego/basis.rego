@@ -1,9 +1,9 @@
 # METADATA
 # title: On which legal basis
 # description: |
-#   The bases that the purpose admits and the ledger supports, strongest first. What a
-#   person has refused, withdrawn or objected to is not done on another basis instead,
-#   unless law obliges.
+#   The bases that the purpose admits and the ledger supports; the strongest of them is
+#   the one that is named. What a person has refused, withdrawn or objected to is not
+#   done on another basis instead, unless law obliges.
 package mahrem.basis
 
 import data.mahrem.named

@@ -18,7 +18,7 @@ granted contains category if {
 	some category in input.categories
 	named.purpose.categories[category]
 	properties := data.catalogue.categories[category]
-	properties.explicit[input.subject.jurisdiction] == false
+	input.subject.jurisdiction in properties.free_in
 	properties.cases[input.case] == true
 }
 
@@ -30,7 +30,7 @@ granted contains category if {
 	input.consent.explicit == "yes"
 	some category in input.categories
 	named.purpose.categories[category]
-	category in cleared
+	cleared[category]
 	data.catalogue.categories[category].cases[input.case] == true
 }
 

@@ -182,7 +182,7 @@ passed contains "channel.private_enough" if {
 # labels:
 #   check: categories.admitted
 #   law: GDPR-5-1-c GDPR-9-1 KVKK-4-2-c KVKK-6-2
-passed contains "categories.admitted" if count(category.granted) > 0
+passed contains "categories.admitted" if category.granted[_]
 
 # METADATA
 # title: A persona can be offered instead of the person's data

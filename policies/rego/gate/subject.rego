@@ -68,7 +68,7 @@ passed contains "subject.not_objected" if {
 #   law: GDPR-8-1 GDPR-22 GDPR-recital-38 GDPR-recital-71
 passed contains "subject.of_age" if {
 	input.subject.age == "adult"
-	named.purpose.ages.adult == true
+	"adult" in named.purpose.ages
 }
 
 # METADATA
@@ -79,7 +79,7 @@ passed contains "subject.of_age" if {
 passed contains "subject.of_age" if {
 	input.subject.age in {"child", "youth", "unknown"}
 	named.purpose.profiling == false
-	named.purpose.ages[input.subject.age] == true
+	input.subject.age in named.purpose.ages
 }
 
 # METADATA
@@ -87,19 +87,35 @@ passed contains "subject.of_age" if {
 # labels:
 #   check: jurisdiction.known
 #   law: GDPR-3
-passed contains "jurisdiction.known" if data.catalogue.jurisdictions[input.subject.jurisdiction] == true
+passed contains "jurisdiction.known" if input.subject.jurisdiction in data.catalogue.jurisdictions
 
 # METADATA
 # title: The processing has a legal basis
 # labels:
 #   check: basis.lawful
 #   law: GDPR-6-1 KVKK-5
-passed contains "basis.lawful" if basis.name in {
-	"consent",
-	"contract",
-	"legal_obligation",
-	"legitimate_interests",
-}
+passed contains "basis.lawful" if basis.consent
+
+# METADATA
+# title: It belongs to the contract with the person
+# labels:
+#   check: basis.lawful
+#   law: GDPR-6-1 KVKK-5
+passed contains "basis.lawful" if basis.contract
+
+# METADATA
+# title: Law obliges the controller
+# labels:
+#   check: basis.lawful
+#   law: GDPR-6-1 KVKK-5
+passed contains "basis.lawful" if basis.legal_obligation
+
+# METADATA
+# title: There is a legitimate interest
+# labels:
+#   check: basis.lawful
+#   law: GDPR-6-1 KVKK-5
+passed contains "basis.lawful" if basis.legitimate_interests
 
 # METADATA
 # title: The purpose works without a trigger
