@@ -232,6 +232,8 @@ func good(r *route) request {
 	switch r.path {
 	case "/v1/query":
 		out.body = queryBody
+	case "/v1/query:batch":
+		out.body, out.contentType = queryBody+"\n"+queryBody+"\n", "application/x-ndjson"
 	case "/v1/consents":
 		out.body = consentOf(out.token, consentBody)
 	case "/v1/reidentify":

@@ -98,14 +98,19 @@ func (c *call) decode(s *shape, request any) error {
 	if err := c.readBody(buffer, "application/json", c.server.config.QueryLimit); err != nil {
 		return err
 	}
-	if f := decodeStrict(buffer.data, s, reflect.ValueOf(request).Elem()); f != nil {
+	return c.server.parse(buffer.data, s, request)
+}
+
+// parse reads one JSON text into request, a pointer. Every error is a problem.
+func (s *Server) parse(data []byte, shape *shape, request any) error {
+	if f := decodeStrict(data, shape, reflect.ValueOf(request).Elem()); f != nil {
 		k := invalid
 		if f.syntax {
 			k = malformed
 		}
 		return refuseField(k, f.pointer, f.reason)
 	}
-	faults := c.server.rules.check(request)
+	faults := s.rules.check(request)
 	if extra, ok := request.(checker); ok && len(faults) == 0 {
 		faults = extra.check()
 	}

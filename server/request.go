@@ -79,6 +79,14 @@ func (r *refRequest) check() []fieldProblem {
 	return nil
 }
 
+// key is equal for two that name the person in the same way.
+func (r *refRequest) key() string {
+	if r.Identifier == nil {
+		return r.Pseudonym
+	}
+	return r.Identifier.Kind + " " + r.Identifier.Value
+}
+
 func (r *refRequest) ref() gate.Ref {
 	ref := gate.Ref{Pseudonym: r.Pseudonym}
 	if r.Identifier != nil {

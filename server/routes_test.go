@@ -27,6 +27,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	// accident.
 	want := map[string][]privacy.Role{
 		"/v1/query":            {privacy.RoleService},
+		"/v1/query:batch":      {privacy.RoleService},
 		"/v1/consents":         {privacy.RoleService, privacy.RoleDPO},
 		"/v1/ingest":           {privacy.RoleIngest},
 		"/v1/reidentify":       {privacy.RoleDPO},

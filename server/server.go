@@ -33,6 +33,11 @@ type Config struct {
 	// IngestSlots is how many deliveries are worked on at once, which bounds the
 	// memory they need; another one gets 503. Zero means 4.
 	IngestSlots int
+	// BatchLimit is the most bytes that a batch of questions may have; zero means 2 MiB.
+	BatchLimit int
+	// BatchSlots is how many batches are worked on at once; another one gets 503. Zero
+	// means 16.
+	BatchSlots int
 	// Gauges are further values to show under /metrics.
 	Gauges []Gauge
 }
@@ -49,6 +54,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.QueryLimit, 64<<10)
 	setDefault(&c.IngestLimit, 8<<20)
 	setDefault(&c.IngestSlots, 4)
+	setDefault(&c.BatchLimit, 2<<20)
+	setDefault(&c.BatchSlots, 16)
 	return c
 }
 
@@ -69,6 +76,7 @@ type Server struct {
 	metrics  *metrics
 	health   *healthCache
 	ingests  chan struct{}
+	batches  chan struct{}
 
 	requestPrefix string
 	requestNumber atomic.Uint64
@@ -80,6 +88,7 @@ func New(services Services, config Config) *Server {
 	s.metrics = newMetrics(routes, s.config.Gauges)
 	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log}
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
+	s.batches = make(chan struct{}, s.config.BatchSlots)
 	var prefix [8]byte
 	_, _ = rand.Read(prefix[:]) // never fails: crypto/rand ends the program instead
 	s.requestPrefix = hex.EncodeToString(prefix[:])
