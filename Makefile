@@ -31,8 +31,9 @@ lint: ## check style: gofumpt, go vet, staticcheck
 fmt: ## format all Go files
 	@$(TOOL) gofumpt -l -w $(GOFILES)
 
-bench: ensure-postgres build ## measure: Go benchmarks, then the gate and the intake end to end
+bench: ensure-postgres build ## measure: Go benchmarks, then the policies, the gate and the intake
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
+	bin/mahrem bench policy
 	bin/mahrem bench gate
 	bin/mahrem bench intake
 

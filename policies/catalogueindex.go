@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -88,14 +90,31 @@ func claim(index map[string]GroupID, words []string, id GroupID) {
 	}
 }
 
+// inFileOrder returns the entries as their file lists them.
 func inFileOrder[K ~string, V any](l *loader, file string, entries map[K]*V, under []string) []*V {
+	lines := l.keyLines(file, under)
 	keys := sortedKeys(entries)
-	slices.SortStableFunc(keys, func(a, b K) int {
-		return cmp.Compare(l.line(file, append(slices.Clone(under), string(a))...), l.line(file, append(slices.Clone(under), string(b))...))
-	})
+	slices.SortStableFunc(keys, func(a, b K) int { return cmp.Compare(lines[string(a)], lines[string(b)]) })
 	list := make([]*V, len(keys))
 	for i, key := range keys {
 		list[i] = entries[key]
 	}
 	return list
+}
+
+// keyLines returns the line of every key of the mapping at a path.
+func (l *loader) keyLines(file string, under []string) map[string]int {
+	node, line := l.node(file), 0
+	for _, key := range under {
+		if node != nil {
+			node = step(node, key, &line)
+		}
+	}
+	lines := map[string]int{}
+	if node != nil && node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			lines[node.Content[i].Value] = node.Content[i].Line
+		}
+	}
+	return lines
 }

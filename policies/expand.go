@@ -3,6 +3,11 @@ package policies
 import (
 	"context"
 	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -52,23 +57,67 @@ func (p pair) value() ast.Value {
 
 // expand asks the rules for every verdict.
 func (r *Revision) expand(ctx context.Context, query rego.PreparedEvalQuery) error {
-	r.verdicts = make(map[verdictKey]Verdict, len(r.catalogue.purposes)*len(r.catalogue.attributes))
-	known := map[pair]Verdict{}
+	first := map[pair]verdictKey{}
 	for _, purpose := range r.catalogue.purposes {
 		for _, attribute := range r.catalogue.attributes {
 			pair := r.catalogue.pair(purpose, attribute)
-			verdict, ok := known[pair]
-			if !ok {
-				value, err := evaluate(ctx, &query, pair.value(), activationLimit)
-				if err == nil {
-					verdict, err = decodeVerdict(value)
-				}
-				if err != nil {
-					return fmt.Errorf("expanding verdict for %s and %s: %w", purpose.ID, attribute.ID, err)
-				}
-				known[pair] = verdict
+			if key := (verdictKey{purpose.ID, attribute.ID}); first[pair] == (verdictKey{}) {
+				first[pair] = key
 			}
-			r.verdicts[verdictKey{purpose.ID, attribute.ID}] = verdict
+		}
+	}
+	pairs := slices.Collect(maps.Keys(first))
+	verdicts := make([]Verdict, len(pairs))
+	err := inParallel(len(pairs), func(i int) error {
+		value, err := evaluate(ctx, &query, pairs[i].value(), activationLimit)
+		if err == nil {
+			verdicts[i], err = decodeVerdict(value)
+		}
+		if err != nil {
+			key := first[pairs[i]]
+			return fmt.Errorf("expanding verdict for %s and %s: %w", key.purpose, key.attribute, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	known := make(map[pair]Verdict, len(pairs))
+	for i, pair := range pairs {
+		known[pair] = verdicts[i]
+	}
+	r.verdicts = make(map[verdictKey]Verdict, len(r.catalogue.purposes)*len(r.catalogue.attributes))
+	for _, purpose := range r.catalogue.purposes {
+		for _, attribute := range r.catalogue.attributes {
+			r.verdicts[verdictKey{purpose.ID, attribute.ID}] = known[r.catalogue.pair(purpose, attribute)]
+		}
+	}
+	return nil
+}
+
+// inParallel calls do for 0 to n-1 on all processors and returns the first error by
+// number. After an error nothing new is begun.
+func inParallel(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	var next, failed atomic.Int64
+	var group sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for failed.Load() == 0 {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if errs[i] = do(i); errs[i] != nil {
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -3,8 +3,7 @@ package policies
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync"
+	"sync/atomic"
 
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -18,27 +17,16 @@ import (
 // the first spoiled fact that the rules let through and wraps [privacy.ErrInvalid].
 func (r *Revision) Probe(ctx context.Context) (int, error) {
 	purposes := r.catalogue.Purposes()
-	tried, errs := make([]int, len(purposes)), make([]error, len(purposes))
-	var group sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i, id := range purposes {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			tried[i], errs[i] = r.probePurpose(ctx, r.catalogue.purposes[id])
-		})
-	}
-	group.Wait()
-	total := 0
-	for _, n := range tried {
-		total += n
-	}
-	for i, err := range errs {
+	var tried atomic.Int64
+	err := inParallel(len(purposes), func(i int) error {
+		n, err := r.probePurpose(ctx, r.catalogue.purposes[purposes[i]])
+		tried.Add(int64(n))
 		if err != nil {
-			return total, fmt.Errorf("probing purpose %s: %w", purposes[i], err)
+			return fmt.Errorf("probing purpose %s: %w", purposes[i], err)
 		}
-	}
-	return total, nil
+		return nil
+	})
+	return int(tried.Load()), err
 }
 
 func (r *Revision) probePurpose(ctx context.Context, purpose *Purpose) (int, error) {

@@ -81,5 +81,29 @@ func (h *House) Gauges() []server.Gauge {
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",
 			func(c gate.Counters) uint64 { return c.Redone }),
+		memoGauge(h.Engine, "hits_total", "Decisions that were remembered, since the policies changed, in hundreds.", true,
+			func(hits, _ uint64) float64 { return float64(inHundreds(hits)) }),
+		memoGauge(h.Engine, "misses_total", "Decisions that had to be made, since the policies changed, in hundreds.", true,
+			func(_, misses uint64) float64 { return float64(inHundreds(misses)) }),
+		memoGauge(h.Engine, "hit_ratio", "Share of the decisions that were remembered, since the policies changed.", false,
+			func(hits, misses uint64) float64 {
+				return float64(inHundreds(hits)) / float64(max(1, inHundreds(hits)+inHundreds(misses)))
+			}),
 	}
+}
+
+// inHundreds leaves out what single questions do: whether a decision was remembered says
+// something about the facts of a person, such as a refusal where others never answered.
+func inHundreds(n uint64) uint64 { return n - n%100 }
+
+// memoGauge reads the memo of the revision that is active when somebody looks.
+func memoGauge(engine *policies.Engine, name, help string, counter bool, read func(hits, misses uint64) float64) server.Gauge {
+	return server.Gauge{Name: "mahrem_policy_memo_" + name, Help: help, Counter: counter, Read: func() float64 {
+		revision := engine.Revision()
+		if revision == nil {
+			return 0
+		}
+		memo := revision.Memo()
+		return read(memo.Hits, memo.Misses)
+	}}
 }

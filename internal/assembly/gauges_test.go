@@ -1,0 +1,54 @@
+package assembly
+
+import (
+	"testing"
+
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// TestMemoGaugesShowNoSingleDecision: who looks before and after its own question must
+// not learn whether the same facts were decided before.
+func TestMemoGaugesShowNoSingleDecision(t *testing.T) {
+	t.Parallel()
+	house, _ := newHouse(t)
+	read := func() map[string]float64 {
+		values := map[string]float64{}
+		for _, gauge := range house.Gauges() {
+			values[gauge.Name] = gauge.Read()
+		}
+		return values
+	}
+	facts := policies.Facts{
+		Action: policies.Personalize, Role: privacy.RoleService, Recipient: "web_shop", Purpose: "greeting", Channel: "web",
+		Reference: policies.ByPseudonym, Trigger: policies.NoTrigger, Case: policies.NoCase,
+		Subject: policies.SubjectFacts{Known: policies.Yes, Age: policies.Adult, Jurisdiction: "TR", Restricted: policies.No, Objected: policies.No, Household: policies.SingleHousehold},
+		Consent: policies.ConsentFacts{State: policies.ConsentNeverAsked, Explicit: policies.No, Basis: policies.NoBasis, Incentive: policies.No},
+	}
+	decide := func() {
+		t.Helper()
+		if _, err := house.Engine.Revision().Decide(t.Context(), facts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want := uint64(0); want == 0; {
+		memo := house.Engine.Revision().Memo()
+		decide()
+		if memo.Hits%100 == 98 {
+			want = memo.Hits
+		}
+	}
+	before := read()
+	decide()
+	after := read()
+	if before["mahrem_policy_memo_hits_total"]+100 != after["mahrem_policy_memo_hits_total"] {
+		t.Errorf("hits went from %v to %v at the hundredth", before, after)
+	}
+	decide()
+	if again := read(); again["mahrem_policy_memo_hits_total"] != after["mahrem_policy_memo_hits_total"] {
+		t.Errorf("one question shows: %v, %v", after, again)
+	}
+	if ratio := after["mahrem_policy_memo_hit_ratio"]; ratio != 1 || after["mahrem_policy_memo_misses_total"] != 0 {
+		t.Errorf("a hundred hits and one miss: %v", after)
+	}
+}

@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mahrem/mahrem/policies"
+)
+
+// PolicyConfig says what [Policy] measures.
+type PolicyConfig struct {
+	// Bundle is the policy bundle; nil means the one in the binary.
+	Bundle fs.FS
+	// Only names the measurements to make; without any, all of [PolicyMeasurements].
+	Only []string
+	// Time is how long each measurement may take, roughly; zero means 2 s.
+	Time time.Duration
+	// Requests is how many questions are played to see how many are remembered; zero
+	// means 400,000.
+	Requests int
+	// EvaluationLimit bounds a decision; zero means as in operation.
+	EvaluationLimit time.Duration
+	// Progress hears what is going on; nil means that nobody does.
+	Progress func(step string, done, total int)
+}
+
+// PolicyReport is the outcome.
+type PolicyReport struct {
+	Machine  Machine     `json:"machine"`
+	Revision string      `json:"policy_revision"`
+	Rows     []PolicyRow `json:"rows"`
+}
+
+// PolicyRow is one figure.
+type PolicyRow struct {
+	Measurement string `json:"measurement"`
+	// What says what was measured, Figure and Unit what came out.
+	What   string  `json:"what"`
+	Figure float64 `json:"figure"`
+	Unit   string  `json:"unit"`
+	// Limit is the figure's limit, with its sign, such as "<= 0.12"; empty without one.
+	Limit string `json:"limit,omitempty"`
+	// Met is whether the limit holds; true without one.
+	Met bool `json:"met"`
+	// Note says under which conditions.
+	Note string `json:"note,omitempty"`
+}
+
+// atMost and atLeast put a figure under a limit.
+func (r PolicyRow) atMost(limit float64) PolicyRow {
+	r.Limit, r.Met = fmt.Sprintf("<= %g", limit), r.Figure <= limit
+	return r
+}
+
+func (r PolicyRow) atLeast(limit float64) PolicyRow {
+	r.Limit, r.Met = fmt.Sprintf(">= %g", limit), r.Figure >= limit
+	return r
+}
+
+// measurement is one thing that is measured, in a file of its own.
+type measurement struct {
+	name string
+	run  func(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error)
+}
+
+// measurements are made in this order: those that want a quiet process come first.
+var measurements = []measurement{
+	{"plan", measurePlan},
+	{"memo", measureMemo},
+	{"hits", measureHits},
+	{"reload", measureReload},
+}
+
+// PolicyMeasurements names the measurements.
+func PolicyMeasurements() []string {
+	names := make([]string, len(measurements))
+	for i, m := range measurements {
+		names[i] = m.name
+	}
+	return names
+}
+
+// Policy measures the policies: what a decision costs, how often it need not be made
+// again, and what changing the rules does to those who are asking meanwhile.
+func Policy(ctx context.Context, config PolicyConfig) (PolicyReport, error) {
+	if config.Bundle == nil {
+		config.Bundle = policies.Bundle()
+	}
+	if config.Time <= 0 {
+		config.Time = 2 * time.Second
+	}
+	if config.Requests <= 0 {
+		config.Requests = 400_000
+	}
+	if config.Progress == nil {
+		config.Progress = func(string, int, int) {}
+	}
+	engine, err := config.open(ctx)
+	if err != nil {
+		return PolicyReport{}, err
+	}
+	report := PolicyReport{Machine: ThisMachine(), Revision: engine.Revision().String()}
+	for i, m := range measurements {
+		if len(config.Only) > 0 && !slices.Contains(config.Only, m.name) {
+			continue
+		}
+		config.Progress("measuring "+m.name, i, len(measurements))
+		rows, err := m.run(ctx, config, engine)
+		if err != nil {
+			return report, fmt.Errorf("measuring %s: %w", m.name, err)
+		}
+		for _, row := range rows {
+			row.Measurement, row.Met = m.name, row.Met || row.Limit == ""
+			report.Rows = append(report.Rows, row)
+		}
+	}
+	return report, nil
+}
+
+// open activates the bundle, on an engine that remembers nothing yet.
+func (c PolicyConfig) open(ctx context.Context) (*policies.Engine, error) {
+	return policies.Open(ctx, c.Bundle, policies.Config{EvaluationLimit: c.EvaluationLimit})
+}
+
+// Markdown is the report as a table for docs/performance.md and for a terminal.
+func (r PolicyReport) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\npolicies %s\n\n", r.Machine, r.Revision)
+	b.WriteString("| | measured | limit | |\n|---|---:|---:|---|\n")
+	for _, row := range r.Rows {
+		verdict := row.Note
+		if !row.Met {
+			verdict = strings.TrimRight("NOT MET; "+row.Note, "; ")
+		}
+		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", row.What, number(row.Figure), row.Unit, row.Limit, verdict)
+	}
+	return b.String()
+}
+
+// number writes a figure with three digits that mean something.
+func number(f float64) string {
+	switch {
+	case f >= 100 || f == float64(int64(f)):
+		return fmt.Sprintf("%.0f", f)
+	case f >= 10:
+		return fmt.Sprintf("%.1f", f)
+	case f >= 1:
+		return fmt.Sprintf("%.2f", f)
+	}
+	return fmt.Sprintf("%.3f", f)
+}
+
+// timed calls do over and over for a while, in several rounds, and returns what a call
+// takes in the quietest round, and how often it allocates. The allocations are those of
+// the whole process, so nothing else may run.
+func timed(limit time.Duration, do func() error) (time.Duration, float64, error) {
+	const rounds = 8
+	best, allocations := time.Duration(0), 0.0
+	for round := range rounds + 1 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		began, calls := time.Now(), 0
+		for time.Since(began) < limit/rounds {
+			for range 16 {
+				if err := do(); err != nil {
+					return 0, 0, err
+				}
+			}
+			calls += 16
+		}
+		per := time.Since(began) / time.Duration(calls)
+		runtime.ReadMemStats(&after)
+		if round == 0 {
+			continue // the first one warms up
+		}
+		if each := float64(after.Mallocs-before.Mallocs) / float64(calls); best == 0 || per < best {
+			best, allocations = per, each
+		}
+	}
+	return best, allocations, nil
+}

@@ -1,0 +1,74 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// shopper are facts that the bundled policies allow: an ordinary question for
+// recommendations about somebody who agreed.
+func shopper() policies.Facts {
+	return policies.Facts{
+		Action: policies.Personalize, Role: privacy.RoleService, Recipient: Recipient, Purpose: "recommendations",
+		Channel: "web", Reference: policies.ByPseudonym,
+		Subject: policies.SubjectFacts{
+			Known: policies.Yes, Age: policies.Adult, Jurisdiction: "CZ", Restricted: policies.No,
+			Objected: policies.No, Household: policies.SharedHousehold,
+		},
+		Consent: policies.ConsentFacts{State: policies.ConsentGranted, Explicit: policies.No, Basis: privacy.Consent, Incentive: policies.No},
+		Trigger: policies.NoTrigger, Case: policies.NoCase,
+		Categories: []privacy.DataCategory{"preferences", "profile", "purchases", "views"},
+	}
+}
+
+var errNotDecided = errors.New("the policies do not decide about the benchmark as they should")
+
+// measurePlan measures a decision that is made by asking the rules.
+func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error) {
+	revision, allowed, denied := engine.Revision(), shopper(), shopper()
+	denied.Consent.State = policies.ConsentWithdrawn
+	var rows []PolicyRow
+	for _, side := range []struct {
+		what  string
+		facts policies.Facts
+		allow bool
+	}{{"plan, evaluated, allowed", allowed, true}, {"plan, evaluated, denied", denied, false}} {
+		took, allocations, err := timed(config.Time/2, func() error {
+			plan, err := revision.PlanUncached(ctx, side.facts)
+			if err == nil && plan.Allow != side.allow {
+				err = errNotDecided
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows,
+			PolicyRow{What: side.what, Figure: took.Seconds() * 1000, Unit: "ms"}.atMost(0.12),
+			PolicyRow{What: side.what, Figure: math.Round(allocations), Unit: "allocations"}.atMost(500))
+	}
+	return rows, nil
+}
+
+// measureMemo measures a decision that is remembered.
+func measureMemo(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error) {
+	revision, facts := engine.Revision(), shopper()
+	if status := revision.Memo(); !status.Exact {
+		return nil, errors.New("the memo is off: " + status.Note)
+	}
+	took, allocations, err := timed(config.Time/2, func() error {
+		plan, err := revision.Decide(ctx, facts)
+		if err == nil && !plan.Allow {
+			err = errNotDecided
+		}
+		return err
+	})
+	return []PolicyRow{
+		PolicyRow{What: "plan, remembered", Figure: took.Seconds() * 1e6, Unit: "µs"}.atMost(1),
+		PolicyRow{What: "plan, remembered", Figure: math.Round(allocations), Unit: "allocations"}.atMost(0),
+	}, err
+}
