@@ -9,6 +9,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 // Decision is the outcome of a query.
@@ -49,6 +50,9 @@ type Released struct {
 	// List is whether the attribute is a list, which may hold any number of values.
 	List  bool
 	Level policies.Level
+	// Quality says how far a stored value can be trusted (GDPR Article 5(1)(d)). Empty
+	// for what was worked out from events.
+	Quality vault.Quality
 }
 
 // RevealPersonalData returns the value in clear for the recipient: a text, or for a

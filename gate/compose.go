@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 // point says how strongly one value points to one inference. Weights are integers, so
@@ -17,6 +18,8 @@ type point struct {
 // item is one value that could be released.
 type item struct {
 	value privacy.Plain
+	// quality is that of the stored field.
+	quality vault.Quality
 	// key names the value in the exposure ledger: "g:grocery.dairy". Two items with
 	// one key tell the same thing and count once.
 	key string

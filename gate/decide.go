@@ -30,6 +30,9 @@ const (
 	CheckPerson = "person.not_available"
 	// CheckCategory: a requested data category needs more than there is.
 	CheckCategory = "category.not_granted"
+	// CheckCase: the case that the query names is not an open one of this person and
+	// recipient. It is told alike of people who are known and who are not.
+	CheckCase = "case.open"
 )
 
 // verdict is a decision that has been worked out: what to answer, and what to write.
@@ -95,6 +98,7 @@ func (d *decision) decide(ctx context.Context) (verdict, error) {
 	if len(plan.Denied) > 0 {
 		reasons = append(reasons, CheckCategory)
 	}
+	reasons = append(reasons, d.caseReasons()...)
 	return verdict{
 		pending: Pending{Answer{
 			Decision: Allow, Pseudonym: d.pseudonym, Attributes: out.attributes,
@@ -141,9 +145,17 @@ func (d *decision) damagedReasons(ctx context.Context, facts policies.Facts) []p
 func (d *decision) public(ctx context.Context, facts policies.Facts) []policies.Reason {
 	best, err := d.sheet.revision.Decide(ctx, ideal(facts, d.sheet))
 	if err != nil || best.Allow {
-		return d.explain(CheckPerson)
+		return d.explain(append(d.caseReasons(), CheckPerson)...)
 	}
-	return d.sheet.revision.Explain(best)
+	return append(d.sheet.revision.Explain(best), d.explain(d.caseReasons()...)...)
+}
+
+// caseReasons names the case, if the query names one that is not open.
+func (d *decision) caseReasons() []string {
+	if d.request.Case == "" || d.state.handled {
+		return nil
+	}
+	return []string{CheckCase}
 }
 
 // explain returns the reasons for checks of the gate and of the catalogue.
@@ -165,6 +177,7 @@ var ownReasons = []policies.Reason{
 	{Check: CheckDamaged, Title: "The stored data does not open", Laws: []string{"GDPR-5-1-f"}},
 	{Check: CheckPolicy, Title: "The policies did not decide", Laws: []string{"GDPR-25-2"}},
 	{Check: CheckPerson, Title: "This person's data is not available for this purpose on this channel", Laws: []string{"GDPR-5-1-a", "GDPR-6-1", "KVKK-5"}},
+	{Check: CheckCase, Title: "The case that was named is not an open one of this person", Laws: []string{"GDPR-5-1-b", "KVKK-4-2-c"}},
 	{Check: CheckCategory, Title: "A requested data category is not open here", Laws: []string{"GDPR-5-1-c", "GDPR-9-1", "KVKK-6-2"}},
 	{Check: CheckObserved, Title: "The recipient observes what it is obliged to", Laws: []string{"GDPR-28-3-a", "GDPR-5-1-f"}},
 	{Check: CheckCeiling, Title: "The legal basis carries this much detail", Laws: []string{"GDPR-5-1-c"}},

@@ -17,6 +17,8 @@ type state struct {
 	restricted   bool
 	core         vault.Record
 	consents     []consent.Record
+	// handled is whether the caller handles an open case of the person.
+	handled bool
 	// at is the one clock of the decision.
 	at time.Time
 }
@@ -35,6 +37,9 @@ func (r *request) facts(s *sheet, principal privacy.Principal, p *state) (polici
 		Trigger:    freshness(r.Trigger, purpose, p.at),
 		Case:       policies.NoCase,
 		Categories: r.categories(),
+	}
+	if p.handled {
+		f.Case = policies.HandledCase
 	}
 	current := p.describe(&f, s, purpose)
 	return f, current

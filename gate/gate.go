@@ -181,7 +181,7 @@ func (g *Gate) loadQuery(s *sheet, principal privacy.Principal, r *request, id p
 		DataSubject: id, Channel: r.Channel, Recipient: principal.Recipient,
 		Purposes: append(make([]privacy.Purpose, 0, 2), r.Purpose),
 		Records:  make([]Slot, 0, 2+len(r.attributes)),
-		Chunks:   g.config.Chunks, LogSize: r.hasToken,
+		Chunks:   g.config.Chunks, LogSize: r.hasToken, Case: r.caseID,
 	}
 	purpose, _ := s.catalogue.Purpose(r.Purpose)
 	if purpose.Marketing {

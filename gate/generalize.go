@@ -25,7 +25,7 @@ func (s *sheet) generalize(a *attribute, pool []item, record vault.Record, at ti
 		if len(pool) == 0 {
 			return nil
 		}
-		return []item{{value: privacy.NewPlain(strconv.Itoa(len(pool)))}}
+		return []item{{value: privacy.NewPlain(strconv.Itoa(len(pool))), quality: pool[0].quality}}
 	}
 	coarse := make([]item, 0, len(pool))
 	for _, it := range pool {
@@ -33,7 +33,9 @@ func (s *sheet) generalize(a *attribute, pool []item, record vault.Record, at ti
 		if !ok || slices.ContainsFunc(coarse, func(c item) bool { return c.value.RevealPersonalData() == value }) {
 			continue
 		}
-		coarse = append(coarse, s.item(a.ID, privacy.NewPlain(value)))
+		coarser := s.item(a.ID, privacy.NewPlain(value))
+		coarser.quality = it.quality
+		coarse = append(coarse, coarser)
 	}
 	return coarse
 }

@@ -125,10 +125,10 @@ func (l *ladder) pool(a *attribute, level policies.Level) (policies.Level, []ite
 }
 
 // storedItems returns the values of a stored attribute that may be used at all: not
-// disputed, and not older than the catalogue allows.
+// disputed, not older than the catalogue allows, and verified where it demands that.
 func (s *sheet) storedItems(name privacy.AttributeName, record vault.Record, at time.Time) []item {
 	a, field := s.attributes[name], record[name]
-	if a == nil || len(field.Values) == 0 || field.Quality == vault.Disputed {
+	if a == nil || len(field.Values) == 0 || field.Quality == vault.Disputed || a.Verified && field.Quality != vault.Verified {
 		return nil
 	}
 	if a.MaxAge.Duration > 0 && at.Sub(field.ObservedAt) > a.MaxAge.Duration {
@@ -138,11 +138,13 @@ func (s *sheet) storedItems(name privacy.AttributeName, record vault.Record, at 
 	for _, value := range field.Values {
 		if a.Groups {
 			if group := s.groups[policies.GroupID(value.RevealPersonalData())]; group != nil {
-				pool = append(pool, item{value: value, key: group.key, points: group.points})
+				pool = append(pool, item{value: value, quality: field.Quality, key: group.key, points: group.points})
 			}
 			continue
 		}
-		pool = append(pool, s.item(name, value))
+		it := s.item(name, value)
+		it.quality = field.Quality
+		pool = append(pool, it)
 	}
 	return pool
 }
@@ -218,5 +220,5 @@ func (l *ladder) take(out *release, a *attribute, level policies.Level, s *slot)
 			out.contributors = append(out.contributors, it.key)
 		}
 	}
-	out.attributes[a.ID] = Released{Values: values, List: list, Level: level}
+	out.attributes[a.ID] = Released{Values: values, List: list, Level: level, Quality: s.pool[s.chosen[0]].quality}
 }

@@ -45,6 +45,7 @@ func (g *Gate) meet(ctx context.Context, s *sheet, principal privacy.Principal, 
 	if g.config.Now != nil {
 		m.state.at = g.config.Now()
 	}
+	m.state.handled = snapshot.Case.IsOpen(m.state.at)
 	m.subject = audit.Subject{Unknown: true}
 	if !m.state.known {
 		return m, nil

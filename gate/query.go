@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -29,6 +30,10 @@ type Query struct {
 	// ConsentToken, if not empty, is the token of a consent change that the answer must
 	// have seen.
 	ConsentToken string
+	// Case, if not empty, names the case that the caller is handling. Data that is for
+	// this case only is opened while it is open, is about this person, and is the
+	// caller's recipient's own.
+	Case string
 }
 
 // Ref names a person from outside: by the pseudonym made for the caller's recipient or
@@ -47,6 +52,7 @@ type request struct {
 	attributes []*attribute
 	token      consent.Token
 	hasToken   bool
+	caseID     casework.ID
 }
 
 // validate checks the query against the catalogue. The error is a
@@ -103,6 +109,13 @@ func (q *Query) validate(s *sheet) (*request, error) {
 			return nil, refuse("/consent_token", "is not a consent token")
 		}
 		r.token, r.hasToken = token, true
+	}
+	if q.Case != "" {
+		id, err := casework.ParseID(q.Case)
+		if err != nil {
+			return nil, refuse("/case", "is not a case")
+		}
+		r.caseID = id
 	}
 	return r, nil
 }

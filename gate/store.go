@@ -6,6 +6,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -47,6 +48,8 @@ type LoadQuery struct {
 	Chunks  int
 	// LogSize asks for the size of the audit log in the same snapshot.
 	LogSize bool
+	// Case is the case whose row is read; zero for none.
+	Case casework.ID
 }
 
 // Snapshot is the state of one person at one moment.
@@ -67,6 +70,8 @@ type Snapshot struct {
 	Exposure ExposureRow
 	// LogSize is set if it was asked for.
 	LogSize uint64
+	// Case is the case that was asked for, if it is about this person and the recipient's.
+	Case casework.Case
 }
 
 // SealedRecord is a stored record.

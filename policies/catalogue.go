@@ -178,6 +178,8 @@ type Attribute struct {
 	Generalize *Generalizer `yaml:"generalize"`
 	// Persona is whether a persona label can stand in for it.
 	Persona bool `yaml:"persona"`
+	// Verified is whether only a value that was verified is told: a wrong one would hurt.
+	Verified bool `yaml:"verified"`
 	// MaxAge is how old it may be; 0 means any age.
 	MaxAge Duration `yaml:"max_age"`
 	// Length is how many values of a list are released, newest first; 0 means 10.

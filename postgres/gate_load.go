@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -34,6 +35,7 @@ const (
 	partChunk
 	partConsent
 	partExposure
+	partCase
 )
 
 // loadQueue gathers the loads that wait while others are being read, so that one
@@ -168,15 +170,33 @@ from unnest($2::integer[], $11::text[]) as q (n, recipient) cross join lateral (
     order by x.exposure_number desc
     limit 1
 ) x`
+	// The case that a query names is a part of its own, so that whoever names none does
+	// not pay for it.
+	const sqlGateLoadCases = sqlGateLoad + `
+union all
+select 6, q.n, null, null, null, null, null, null, c.opened_at, c.ends_at
+from unnest($13::integer[], $14::uuid[]) as q (n, id) cross join lateral (
+    select c.opened_at, c.ends_at
+    from gate.case_file c
+    where c.data_subject_id = ($1::uuid[])[q.n] and c.case_id = q.id
+        and c.recipient = ($11::text[])[q.n] and c.closed_at is null
+    offset 0
+) c`
 	a := newLoadArguments(len(loads))
 	for i, load := range loads {
 		a.add(int32(i+1), load.query)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadDeadline)
 	defer cancel()
-	rows, err := s.db.pool.Query(ctx, sqlGateLoad, pgx.QueryResultFormats{pgx.BinaryFormatCode},
+	text, arguments := sqlGateLoad, []any{
+		pgx.QueryResultFormats{pgx.BinaryFormatCode},
 		a.people, a.numbers, a.recordOf, a.records, a.streamOf, a.streams, a.chunks,
-		a.purposeOf, a.purposes, a.channels, a.recipients, a.logSize)
+		a.purposeOf, a.purposes, a.channels, a.recipients, a.logSize,
+	}
+	if len(a.cases) > 0 {
+		text, arguments = sqlGateLoadCases, append(arguments, a.caseOf, a.cases)
+	}
+	rows, err := s.db.pool.Query(ctx, text, arguments...)
 	if err != nil {
 		return translate(err)
 	}
@@ -233,6 +253,9 @@ type loadArguments struct {
 	purposeOf          []int32
 	purposes, channels []string
 
+	caseOf []int32
+	cases  []pgtype.UUID
+
 	logSize bool
 }
 
@@ -259,6 +282,9 @@ func (a *loadArguments) add(n int32, query *gate.LoadQuery) {
 	for _, purpose := range query.Purposes {
 		a.purposeOf, a.purposes = append(a.purposeOf, n), append(a.purposes, string(purpose))
 		a.channels = append(a.channels, string(query.Channel))
+	}
+	if query.Case != (casework.ID{}) {
+		a.caseOf, a.cases = append(a.caseOf, n), append(a.cases, pgtype.UUID{Bytes: query.Case, Valid: true})
 	}
 	a.logSize = a.logSize || query.LogSize
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
@@ -36,6 +37,10 @@ func TestSharedLoadsGiveEachTheirOwn(t *testing.T) {
 			bench.exec(t, `insert into gate.exposure (data_subject_id, recipient, exposure_number, sealed, released_at)
 values ($1, 'recommender', $2, $3, now())`, [16]byte(key.DataSubject()), i+1, []byte{byte(i)})
 		}
+		if i%2 == 1 {
+			bench.exec(t, `insert into gate.case_file (data_subject_id, case_id, recipient, kind, opened_at, ends_at)
+values ($1, $2, 'recommender', 'support', now(), now() + interval '30 days')`, [16]byte(key.DataSubject()), [16]byte(key.DataSubject()))
+		}
 		keys = append(keys, key)
 	}
 	var loads []gate.LoadQuery
@@ -52,6 +57,9 @@ values ($1, 'recommender', $2, $3, now())`, [16]byte(key.DataSubject()), i+1, []
 		if i%3 != 0 {
 			load.Streams, load.Chunks = []gate.Slot{v.Slot(id, "purchases")}, 1+i%4
 		}
+		if i%4 == 1 {
+			load.Case = casework.ID(id)
+		}
 		loads = append(loads, load)
 	}
 	alone := make([]gate.Snapshot, len(loads))
@@ -64,7 +72,7 @@ values ($1, 'recommender', $2, $3, now())`, [16]byte(key.DataSubject()), i+1, []
 		group.Go(func() { shared[i] = mustLoad(t, bench.store, loads[i]) })
 	}
 	group.Wait()
-	known := 0
+	known, cases := 0, 0
 	for i := range loads {
 		if shared[i].At.IsZero() || shared[i].At.Before(alone[i].At) {
 			t.Errorf("load %d has the time of an earlier one", i)
@@ -79,9 +87,12 @@ values ($1, 'recommender', $2, $3, now())`, [16]byte(key.DataSubject()), i+1, []
 		if shared[i].Known {
 			known++
 		}
+		if shared[i].Case.ID != (casework.ID{}) {
+			cases++
+		}
 	}
-	if known == 0 || known == len(loads) {
-		t.Errorf("%d of %d are known: the test compares too little", known, len(loads))
+	if known == 0 || known == len(loads) || cases == 0 {
+		t.Errorf("%d of %d are known, %d with a case: the test compares too little", known, len(loads), cases)
 	}
 }
 

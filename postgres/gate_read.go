@@ -8,6 +8,7 @@ import (
 
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -37,6 +38,11 @@ func readPart(s *gate.Snapshot, load *gate.LoadQuery, v [][]byte) error {
 		s.Exposure = gate.ExposureRow{
 			DataSubject: load.DataSubject, Recipient: load.Recipient,
 			Number: rawInt(v[3]), Sealed: append([]byte(nil), v[5]...), ReleasedAt: rawTime(v[8]),
+		}
+	case partCase:
+		s.Case = casework.Case{
+			ID: load.Case, DataSubject: load.DataSubject, Recipient: load.Recipient,
+			OpenedAt: rawTime(v[8]), EndsAt: rawTime(v[9]),
 		}
 	default:
 		return fmt.Errorf("reading row: %w", privacy.ErrDamaged)

@@ -109,6 +109,8 @@ func addPerson(t testing.TB, database *pgtest.Database, v *vault.Vault, name str
 		t.Fatal(err)
 	}
 	exec(`insert into gate.exposure (data_subject_id, recipient, exposure_number, sealed, released_at) values ($1, 'shop', 1, $2, now())`, [16]byte(id), exposure)
+	exec(`insert into gate.case_file (data_subject_id, case_id, recipient, kind, opened_at, ends_at)
+		values ($1, $2, 'desk', 'complaint', now(), now() + interval '30 days')`, [16]byte(id), [16]byte(consent))
 	return p
 }
 

@@ -162,7 +162,11 @@ func appendReleased(b []byte, released gate.Released) []byte {
 		}
 		b = append(b, ']')
 	}
-	return append(appendString(appendKey(b, "level"), released.Level.String()), '}')
+	b = appendString(appendKey(b, "level"), released.Level.String())
+	if released.Quality != "" {
+		b = appendString(appendKey(b, "quality"), string(released.Quality))
+	}
+	return append(b, '}')
 }
 
 type consentAnswer consent.Receipt

@@ -24,6 +24,7 @@ type queryRequest struct {
 	Attributes   []string        `json:"attributes" validate:"required,min=1,max=64"`
 	Trigger      *triggerRequest `json:"trigger"`
 	ConsentToken string          `json:"consent_token" validate:"max=64"`
+	Case         string          `json:"case" validate:"max=64"`
 }
 
 type refRequest struct {
@@ -117,7 +118,7 @@ func (r *queryRequest) check() []fieldProblem {
 func (r *queryRequest) query() gate.Query {
 	query := gate.Query{
 		DataSubject: r.DataSubject.ref(), Purpose: privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel),
-		Attributes: convert[privacy.AttributeName](r.Attributes), ConsentToken: r.ConsentToken,
+		Attributes: convert[privacy.AttributeName](r.Attributes), ConsentToken: r.ConsentToken, Case: r.Case,
 	}
 	if r.Trigger != nil {
 		at, _ := instant(r.Trigger.OccurredAt)

@@ -24,7 +24,8 @@ policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3
 consent:           privacy audit vault pseudonym policies
 dsar:              privacy audit vault pseudonym policies
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
-gate:              privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
+gate/casework:     privacy audit
+gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
 
 migrations:        ; github.com/pressly/goose/v3
 postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
@@ -63,5 +64,6 @@ never privacy:    net/http database/sql os
 never policies:   net/http database/sql
 never consent:    net/http database/sql os
 never gate:       net/http database/sql
+never gate/casework: net/http database/sql os
 never dsar:       net/http database/sql
 `

@@ -30,8 +30,9 @@ type answerDocument struct {
 }
 
 type releasedValue struct {
-	Value any    `json:"value"`
-	Level string `json:"level"`
+	Value   any    `json:"value"`
+	Level   string `json:"level"`
+	Quality string `json:"quality,omitempty"`
 }
 
 type obligationOutput struct {
@@ -46,7 +47,7 @@ type reasonOutput struct {
 }
 
 func (a *app) queryCommand() *cobra.Command {
-	var recipient, purpose, channel, pseudonym, trigger, token string
+	var recipient, purpose, channel, pseudonym, trigger, token, number string
 	var attributes []string
 	cmd := &cobra.Command{
 		Use: "query --recipient RECIPIENT --purpose PURPOSE --channel CHANNEL --attribute NAME,…", Short: "Ask the gate as a recipient would", Args: cobra.NoArgs,
@@ -63,11 +64,12 @@ same ladder, the same entry in the log. A denial is an answer: exit code 0.`,
 	flags.StringVar(&pseudonym, "pseudonym", "", "the recipient's pseudonym of the person, instead of an identifier")
 	flags.StringVar(&trigger, "trigger-at", "", "when the event happened that the query reacts to, RFC 3339")
 	flags.StringVar(&token, "consent-token", "", "answer only from a state that holds this consent change")
+	flags.StringVar(&number, "case", "", "the open case that the recipient handles, as mahrem case open printed it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if recipient == "" || purpose == "" || channel == "" || len(attributes) == 0 {
 			return usagef("a query needs --recipient, --purpose, --channel and --attribute; see mahrem query --help")
 		}
-		query := gate.Query{Purpose: privacy.Purpose(purpose), Channel: privacy.Channel(channel), ConsentToken: token}
+		query := gate.Query{Purpose: privacy.Purpose(purpose), Channel: privacy.Channel(channel), ConsentToken: token, Case: number}
 		for _, name := range attributes {
 			query.Attributes = append(query.Attributes, privacy.AttributeName(name))
 		}
@@ -121,7 +123,7 @@ func newAnswerDocument(answer gate.Answer, asked []privacy.AttributeName) answer
 			d.Withheld = append(d.Withheld, string(name))
 			continue
 		}
-		d.Attributes[string(name)] = releasedValue{released.RevealPersonalData(), released.Level.String()}
+		d.Attributes[string(name)] = releasedValue{released.RevealPersonalData(), released.Level.String(), string(released.Quality)}
 	}
 	for _, o := range answer.Obligations {
 		d.Obligations = append(d.Obligations, obligationOutput{string(o.ID), optional(o.UseBefore)})
@@ -154,12 +156,12 @@ func writeAnswer(w io.Writer, d answerDocument, answer gate.Answer) {
 		return
 	}
 	_, _ = fmt.Fprintln(w)
-	values := table{header: []string{"attribute", "level", "value"}}
+	values := table{header: []string{"attribute", "level", "quality", "value"}}
 	for _, name := range slices.Sorted(maps.Keys(d.Attributes)) {
-		values.add(name, d.Attributes[name].Level, valueText(d.Attributes[name].Value))
+		values.add(name, d.Attributes[name].Level, d.Attributes[name].Quality, valueText(d.Attributes[name].Value))
 	}
 	for _, name := range d.Withheld {
-		values.add(name, "withheld", "")
+		values.add(name, "withheld", "", "")
 	}
 	values.writeTo(w, "")
 }
