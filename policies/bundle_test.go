@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func packed(t *testing.T, entries ...tar.Header) []byte {
 			body = ""
 		}
 		if header.Mode == 0 {
-			header.Mode = 0o444
+			header.Mode = 0o644
 		}
 		if err := w.WriteHeader(&header); err != nil {
 			t.Fatal(err)
@@ -250,4 +251,33 @@ func FuzzParseArchive(f *testing.F) {
 			t.Errorf("as a file system: %v", err)
 		}
 	})
+}
+
+// files returns everything that is in a bundle.
+func files(t testing.TB, c *policies.Content) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	err := fs.WalkDir(c.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			all[name], err = fs.ReadFile(c.FS(), name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func gunzip(t *testing.T, archive []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
 }

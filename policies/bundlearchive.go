@@ -37,7 +37,7 @@ func (c *Content) tar() []byte {
 	w := tar.NewWriter(&out)
 	add := func(name string, file []byte) {
 		err := w.WriteHeader(&tar.Header{
-			Typeflag: tar.TypeReg, Name: name, Mode: 0o444, Size: int64(len(file)), Format: tar.FormatUSTAR,
+			Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(file)), Format: tar.FormatUSTAR,
 		})
 		if err != nil {
 			panic("policies: a file of a bundle does not fit a tar header") // its name and size were checked

@@ -20,6 +20,11 @@ type Config struct {
 	// EvaluationLimit bounds one decision; 0 means 50 ms. A decision that takes longer is
 	// an error, which denies.
 	EvaluationLimit time.Duration
+	// Keys must have signed every bundle. Nil takes bundles without looking at who signed
+	// them, which is for the one in the binary, and for writing rules.
+	Keys *Keys
+	// Now is the clock that statements expire by; nil means time.Now.
+	Now func() time.Time
 	// Examine plays the scenarios of a candidate through whatever answers queries. Its
 	// error refuses the candidate. Nil plays none.
 	Examine func(context.Context, *Revision, fs.FS) error
@@ -37,7 +42,10 @@ type Engine struct {
 	config  Config
 	active  atomic.Pointer[Revision]
 	mu      sync.Mutex // one activation at a time
-	lastErr atomic.Pointer[error]
+	lastErr atomic.Pointer[Refusal]
+	unread  atomic.Pointer[Refusal] // why the source cannot be read now
+
+	activations, refusals atomic.Uint64
 }
 
 // New returns an engine without a revision; call [Engine.Activate] before anything else.
@@ -47,6 +55,9 @@ func New(config Config) *Engine {
 	}
 	if config.EvaluationLimit == 0 {
 		config.EvaluationLimit = evaluationLimit
+	}
+	if config.Now == nil {
+		config.Now = time.Now
 	}
 	return &Engine{config: config}
 }
@@ -64,20 +75,12 @@ func Open(ctx context.Context, bundle fs.FS, config Config) (*Engine, error) {
 // decides keeps one revision for the whole decision.
 func (e *Engine) Revision() *Revision { return e.active.Load() }
 
-// LastError returns why the last activation was refused, nil if it was not.
-func (e *Engine) LastError() error {
-	if err := e.lastErr.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// Activate makes a bundle the active revision: it compiles the rules under restricted
-// capabilities, checks the catalogue, expands the verdict tables, attacks the candidate
-// with facts that must be denied (see [Revision.Probe]), plays its scenarios and records
-// what it is about to do. Only then is it swapped in, in one step, so that no decision
-// mixes revisions. A candidate that fails changes nothing; the error wraps a [*Refusal],
-// and mostly [privacy.ErrInvalid].
+// Activate makes a bundle the active revision: it verifies who signed it, compiles the
+// rules under restricted capabilities, checks the catalogue, expands the verdict tables,
+// attacks the candidate with facts that must be denied (see [Revision.Probe]), plays its
+// scenarios and records what it is about to do. Only then is it swapped in, in one step,
+// so that no decision mixes revisions. A candidate that fails changes nothing; the error
+// wraps a [*Refusal], and mostly [privacy.ErrInvalid].
 func (e *Engine) Activate(ctx context.Context, bundle fs.FS) error {
 	content, err := ReadBundle(bundle)
 	return e.activate(ctx, content, err)
@@ -105,20 +108,32 @@ func (e *Engine) activate(ctx context.Context, content *Content, err error) erro
 		if content != nil {
 			refusal.Digest = content.Digest()
 		}
-		if e.config.Refused != nil {
-			e.config.Refused(refusal)
-		}
-		err = fmt.Errorf("activating policies: %w", refusal)
+		e.lastErr.Store(refusal)
+		e.tellRefused(refusal)
+		return fmt.Errorf("activating policies: %w", refusal)
 	}
-	e.lastErr.Store(&err)
-	return err
+	e.lastErr.Store(nil)
+	e.activations.Add(1)
+	return nil
 }
 
-func (e *Engine) try(ctx context.Context, content *Content) error {
+func (e *Engine) try(ctx context.Context, content *Content) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("examining candidate: panic: %w", ErrPolicy)
+		}
+	}()
+	var signed Signed
+	if e.config.Keys != nil {
+		if signed, err = e.config.Keys.Verify(content, e.config.Now()); err != nil {
+			return err
+		}
+	}
 	revision, err := e.build(ctx, content.files)
 	if err != nil {
 		return err
 	}
+	revision.signed, revision.identity = signed, content.identity()
 	if _, err := revision.Probe(ctx); err != nil {
 		return refuse(PolicyMutation, err)
 	}

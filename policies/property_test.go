@@ -333,7 +333,7 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 			if refusal, ok := errors.AsType[*policies.Refusal](err); !ok || refusal.Check != test.check || refusal.Digest == good.Digest() {
 				t.Errorf("refused with %+v, want %s", refusal, test.check)
 			}
-			if engine.Revision() != good || engine.LastError() == nil {
+			if engine.Revision() != good || engine.Status().Refused == nil {
 				t.Error("the last good revision is gone")
 			}
 		})
@@ -415,7 +415,7 @@ func TestReloadUnderLoadFailsNoDecision(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
-	group.Go(func() { _ = engine.Watch(ctx, dir, 5*time.Millisecond) })
+	group.Go(func() { _ = engine.Watch(ctx, policies.NewFileSource(dir), 5*time.Millisecond) })
 	var decided, failed atomic.Int64
 	group.Go(func() {
 		random := rand.New(rand.NewPCG(7, 8))
@@ -443,7 +443,7 @@ func TestReloadUnderLoadFailsNoDecision(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rego", "plan.rego"), []byte("package broken\n\nx := {"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); engine.LastError() == nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); engine.Status().Refused == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the broken bundle was never refused")
 		}

@@ -28,6 +28,8 @@ const (
 // It is immutable and safe for concurrent use.
 type Revision struct {
 	digest    [sha256.Size]byte
+	identity  [sha256.Size]byte // of the bundle with its statement
+	signed    Signed            // zero if it was activated without
 	catalogue *Catalogue
 	verdicts  map[verdictKey]Verdict
 	reasons   map[string]Reason

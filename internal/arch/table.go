@@ -20,7 +20,7 @@ audit:             privacy; golang.org/x/mod
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
-policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3
+policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
 consent:           privacy audit vault pseudonym policies
 dsar:              privacy audit vault pseudonym policies
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3

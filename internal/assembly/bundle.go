@@ -1,10 +1,8 @@
 package assembly
 
 import (
-	"fmt"
-	"io"
+	"context"
 	"io/fs"
-	"os"
 
 	"github.com/mahrem/mahrem/policies"
 )
@@ -16,25 +14,9 @@ func Bundle(place string) (fs.FS, error) {
 	if place == "" {
 		return policies.Bundle(), nil
 	}
-	content, err := readBundle(place)
+	content, err := policies.NewFileSource(place).Read(context.Background())
 	if err != nil {
 		return nil, err
 	}
 	return content.FS(), nil
-}
-
-func readBundle(place string) (*policies.Content, error) {
-	file, err := os.Open(place)
-	if err != nil {
-		return nil, fmt.Errorf("opening policy bundle: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return policies.ReadBundleDir(place)
-	}
-	archive, err := io.ReadAll(io.LimitReader(file, policies.MaxArchive+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading policy bundle: %w", err)
-	}
-	return policies.ParseArchive(archive)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/server"
 )
@@ -69,7 +70,7 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	if settings.Policies != "" {
-		go func() { _ = house.Engine.Watch(watching, settings.Policies, time.Second) }()
+		go func() { _ = house.Engine.Watch(watching, policies.NewFileSource(settings.Policies), time.Second) }()
 	}
 	scheme := "http"
 	if config.CertificateFile != "" {
