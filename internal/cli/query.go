@@ -156,12 +156,12 @@ func writeAnswer(w io.Writer, d answerDocument, answer gate.Answer) {
 		return
 	}
 	_, _ = fmt.Fprintln(w)
-	values := table{header: []string{"attribute", "level", "quality", "value"}}
+	values := table{header: []string{"attribute", "level", "value", "quality"}}
 	for _, name := range slices.Sorted(maps.Keys(d.Attributes)) {
-		values.add(name, d.Attributes[name].Level, d.Attributes[name].Quality, valueText(d.Attributes[name].Value))
+		values.add(name, d.Attributes[name].Level, valueText(d.Attributes[name].Value), d.Attributes[name].Quality)
 	}
 	for _, name := range d.Withheld {
-		values.add(name, "withheld", "", "")
+		values.add(name, "withheld")
 	}
 	values.writeTo(w, "")
 }
