@@ -184,6 +184,8 @@ type Attribute struct {
 	MaxAge Duration `yaml:"max_age"`
 	// Length is how many values of a list are released, newest first; 0 means 10.
 	Length int `yaml:"length"`
+	// Audience declares it as a column to form audiences by; nil where it is none.
+	Audience *AudienceUse `yaml:"audience"`
 }
 
 // Channel is a way of reaching a person.

@@ -150,6 +150,7 @@ func (l *loader) checkAttribute(c *Catalogue, a *Attribute) {
 	if a.Length < 0 {
 		l.fail(fileAttributes, []string{id, "length"}, "want a positive number")
 	}
+	l.checkAudience(c, a)
 	g := a.Generalize
 	if g == nil {
 		return
