@@ -196,6 +196,10 @@ func TestHashesAreApart(t *testing.T) {
 		"actor dpo":           v.ActorTag(privacy.Principal{ID: "x", Role: privacy.RoleDPO}),
 		"actor auditor":       v.ActorTag(privacy.Principal{ID: "x", Role: privacy.RoleAuditor}),
 		"actor dpo other":     v.ActorTag(privacy.Principal{ID: "y", Role: privacy.RoleDPO}),
+		"word contact":        v.WordTag("contact"),
+		"word con tact":       v.WordTag("con", "tact"),
+		"word contact empty":  v.WordTag("contact", ""),
+		"no word":             v.WordTag(),
 		"another vault's one": newTestVault(t).Slot(a, "contact"),
 	}
 	seen := map[[16]byte]string{}

@@ -86,6 +86,7 @@ const (
 	domainFingerprint = 2
 	domainActor       = 3
 	domainTieBreak    = 4
+	domainWord        = 5
 )
 
 // Slot is where a person's blob of a category is stored. It is a keyed hash of both, so
@@ -128,6 +129,18 @@ func (v *Vault) ActorTag(principal privacy.Principal) [16]byte {
 	buffer = append(buffer, domainActor)
 	buffer = appendText(buffer, string(principal.Role))
 	return v.hash(append(buffer, principal.ID...))
+}
+
+// WordTag stands for what has been said in words, such as an attribute, a level and a
+// value, where something must be compared without being read: equal words have equal tags,
+// whoever they are about. Words are told apart by their lengths.
+func (v *Vault) WordTag(words ...string) [16]byte {
+	buffer := make([]byte, 0, 160)
+	buffer = append(buffer, domainWord)
+	for _, word := range words {
+		buffer = appendText(buffer, word)
+	}
+	return v.hash(buffer)
 }
 
 // hash is AES-CMAC under the index key.

@@ -34,6 +34,7 @@ type vectors struct {
 	House       sealedVector      `json:"house"`
 	Slots       map[string]string `json:"slots"`
 	Fingerprint string            `json:"fingerprint"` // of source "till", parts "1", "2"
+	WordTag     string            `json:"word_tag"`    // of "loyalty_tier", "exact", "gold"
 	BlindIndex  map[string]string `json:"blind_index"` // by normal form
 }
 
@@ -106,6 +107,9 @@ func TestVectors(t *testing.T) {
 	}
 	if got := v.Fingerprint(id, "till", "1", "2"); hex.EncodeToString(got[:]) != want.Fingerprint {
 		t.Errorf("fingerprint: %x, want %s", got, want.Fingerprint)
+	}
+	if got := v.WordTag("loyalty_tier", "exact", "gold"); hex.EncodeToString(got[:]) != want.WordTag {
+		t.Errorf("word tag: %x, want %s", got, want.WordTag)
 	}
 	for text, index := range want.BlindIndex {
 		got, err := v.BlindIndex(privacy.Identifier{Kind: blindVectors[text], Value: privacy.NewPlain(text)})
@@ -235,6 +239,8 @@ func writeVectors(t *testing.T, path string) {
 	}
 	fingerprint := v.Fingerprint(key.id, "till", "1", "2")
 	out.Fingerprint = hex.EncodeToString(fingerprint[:])
+	tag := v.WordTag("loyalty_tier", "exact", "gold")
+	out.WordTag = hex.EncodeToString(tag[:])
 	for text, kind := range blindVectors {
 		out.BlindIndex[text] = must(v.BlindIndex(privacy.Identifier{Kind: kind, Value: privacy.NewPlain(text)}))
 	}
