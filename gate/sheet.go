@@ -36,6 +36,11 @@ type sheet struct {
 	marketing []privacy.Purpose
 	// profile is the category that holds the persona label.
 	profile privacy.DataCategory
+	// columns are the attributes by which audiences may be formed, banded is whether one of
+	// them is a band of ages, and shape is a digest of what their profiles depend on.
+	columns []*attribute
+	banded  bool
+	shape   string
 }
 
 type attribute struct {
@@ -117,6 +122,9 @@ func newSheet(revision *policies.Revision) *sheet {
 	if _, ok := c.Purpose(purposeMarketing); ok {
 		s.marketing = []privacy.Purpose{purposeMarketing}
 	}
+	s.columns = s.columnsOf()
+	s.banded = slices.ContainsFunc(s.columns, func(a *attribute) bool { return a.Generalize != nil && a.Generalize.Function == "age_band" })
+	s.shape = s.profileShape()
 	return s
 }
 
