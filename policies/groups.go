@@ -120,17 +120,36 @@ type retailIndex struct {
 // ProductGroup translates a shop's department, category and type into a group: by type
 // if one matches, else by category, else by department, else [OtherGroup]. The words
 // match byte for byte; so a pregnancy test is found in whatever category it is sold.
+// The other way round holds as well: cotton swabs out of the category of baby care are
+// baby care, because a wider word that reveals something is not overruled by a narrower
+// one that does not.
 func (c *Catalogue) ProductGroup(department, category, productType string) GroupID {
-	if id, ok := c.retail.types[productType]; ok {
-		return id
+	var found *Group
+	for _, match := range [...]struct {
+		index map[string]GroupID
+		word  string
+	}{{c.retail.types, productType}, {c.retail.categories, category}, {c.retail.departments, department}} {
+		id, ok := match.index[match.word]
+		if g := c.groups[id]; ok && (found == nil || g.Reveals() && !found.Reveals()) {
+			found = g
+		}
 	}
-	if id, ok := c.retail.categories[category]; ok {
-		return id
+	if found == nil {
+		return OtherGroup
 	}
-	if id, ok := c.retail.departments[department]; ok {
-		return id
-	}
-	return OtherGroup
+	return found.ID
+}
+
+// Reveals reports whether the group gives an inference away by itself under some law.
+func (g *Group) Reveals() bool {
+	return slices.ContainsFunc(g.Weights, func(w Weight) bool {
+		for _, threshold := range w.Inference.Thresholds {
+			if w.Weight >= threshold {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // Persona returns a persona label.
