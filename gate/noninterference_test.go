@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,6 +199,76 @@ func TestListsHaveFixedShapes(t *testing.T) {
 				t.Fatalf("seed %d: %s has %d values", seed, name, len(released.Values))
 			}
 		}
+	}
+}
+
+// outline is everything about an answer but the values.
+func outline(v verdict) string {
+	text := fmt.Sprint(v.pending.answer.Decision, v.pending.answer.Reasons, v.pending.answer.Obligations, v.event.Checks, v.event.Attributes)
+	for _, name := range behaviour {
+		released := v.pending.answer.Attributes[name]
+		text += fmt.Sprintf("\n\t%s %v %v %d", name, released.Level, released.List, len(released.Values))
+	}
+	return text
+}
+
+// Who has other things instead of what is taken away from an answer gets an answer of
+// the same shape; and who has other things that are taken away gets the very same answer.
+func TestReplacingWhatIsTakenAwayKeepsTheShape(t *testing.T) {
+	t.Parallel()
+	s := newSheet(mustRevision(t))
+	banned := 0
+	for seed := range uint64(400) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		law := s.catalogue.Jurisdictions()[r.IntN(len(s.catalogue.Jurisdictions()))]
+		revealing, pointing, other := groupsOf(s, law)
+		r.Shuffle(len(other), func(i, j int) { other[i], other[j] = other[j], other[i] })
+		own := other[:15] // more than an answer has room for
+		events := func(kind string) []event {
+			list := slices.Concat(randomEvents(r, kind, pointing, r.IntN(20)), randomEvents(r, kind, revealing, 1+r.IntN(6)))
+			for _, group := range own {
+				list = append(list, randomEvents(r, kind, []policies.GroupID{group}, 1+r.IntN(2))...)
+			}
+			for i := range list { // inside every window
+				list[i].at = testTime.Add(-time.Duration(r.IntN(60*24*60)) * time.Minute)
+			}
+			slices.SortFunc(list, newestFirst)
+			return list
+		}
+		p := shopper{events("purchase"), events("view")}
+		n := r.IntN(len(asks)) * r.IntN(2) // every other time recommendations
+		before := p.answer(t, s, n, law, nil, "fresh_cook")
+
+		gone := slices.Clone(revealing)
+		if before.suppressed && asks[n].purpose == "recommendations" {
+			given := fmt.Sprint(before.pending.answer.Attributes["purchases.product_groups"].RevealPersonalData(), before.pending.answer.Attributes["views.product_groups"].RevealPersonalData())
+			for _, group := range pointing {
+				if !strings.Contains(given, string(group)) {
+					gone = append(gone, group)
+				}
+			}
+			banned++
+		}
+		replace := func(events []event, what, by []policies.GroupID) []event {
+			events = slices.Clone(events)
+			for i := range events {
+				if slices.Contains(what, policies.GroupID(events[i].group)) {
+					events[i].group = string(by[r.IntN(len(by))])
+				}
+			}
+			return events
+		}
+		harmless := shopper{replace(p.purchases, gone, own), replace(p.views, gone, own)}
+		if got, want := outline(harmless.answer(t, s, n, law, nil, "fresh_cook")), outline(before); got != want {
+			t.Fatalf("seed %d: %s in %s: taken away %v\nreplaced %v", seed, asks[n].purpose, law, want, got)
+		}
+		sensitive := shopper{replace(p.purchases, revealing, revealing), replace(p.views, revealing, revealing)}
+		if got := sensitive.answer(t, s, n, law, nil, "fresh_cook"); !reflect.DeepEqual(got, before) {
+			t.Fatalf("seed %d: %s in %s:\none    %v\nanother %v", seed, asks[n].purpose, law, shown(before), shown(got))
+		}
+	}
+	if banned < 50 {
+		t.Errorf("composition took something away in %d answers: the property proves little", banned)
 	}
 }
 
