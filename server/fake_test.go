@@ -192,7 +192,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Intake: f, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -236,6 +236,10 @@ func good(r *route) request {
 		out.body, out.contentType = queryBody+"\n"+queryBody+"\n", "application/x-ndjson"
 	case "/v1/consents":
 		out.body = consentOf(out.token, consentBody)
+	case "/v1/cases":
+		out.body = consentOf(out.token, caseBody)
+	case "/v1/cases:close":
+		out.body = closeBody
 	case "/v1/reidentify":
 		out.body = reidentifyBody
 	case "/v1/ingest":

@@ -34,6 +34,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/query", roles: []privacy.Role{privacy.RoleService}, run: handle(http.StatusOK, query)},
 	{method: "POST", path: "/v1/query:batch", roles: []privacy.Role{privacy.RoleService}, slow: true, run: queryBatch()},
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
+	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
+	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
 	{method: "POST", path: "/v1/ingest", roles: []privacy.Role{privacy.RoleIngest}, slow: true, run: ingest},
 	{method: "POST", path: "/v1/reidentify", roles: []privacy.Role{privacy.RoleDPO}, run: handle(http.StatusOK, reidentify)},
 	{method: "GET", path: "/v1/audit/checkpoint", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: checkpoint},

@@ -29,6 +29,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/query":            {privacy.RoleService},
 		"/v1/query:batch":      {privacy.RoleService},
 		"/v1/consents":         {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases":            {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases:close":      {privacy.RoleService, privacy.RoleDPO},
 		"/v1/ingest":           {privacy.RoleIngest},
 		"/v1/reidentify":       {privacy.RoleDPO},
 		"/v1/audit/checkpoint": {privacy.RoleDPO, privacy.RoleAuditor},
@@ -45,9 +47,12 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			if r.path == "/v1/consents" {
 				call.body = consentOf(call.token, consentBody)
 			}
+			if r.path == "/v1/cases" {
+				call.body = consentOf(call.token, caseBody)
+			}
 			status := http.StatusForbidden
 			if slices.Contains(want[r.path], role) {
-				if status = http.StatusOK; r.path == "/v1/consents" {
+				if status = http.StatusOK; r.path == "/v1/consents" || r.path == "/v1/cases" {
 					status = http.StatusCreated
 				}
 			}
@@ -111,6 +116,8 @@ func TestAnswers(t *testing.T) {
 			`"obligations":[{"id":"no_source_reference","type":"no_source_reference","properties":{}},{"id":"use_before","type":"use_before","properties":{"use_before":"2026-03-01T12:00:00Z"}}],` +
 			`"reasons":[{"code":"basis.lawful","laws":["GDPR-6-1-a"]}],"policy_revision":"2f7d","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/consents":         `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/cases":            `{"case":"` + caseNumber + `","kind":"complaint","recipient":"shop","ends_at":"2026-03-31T12:00:00Z","log":{"index":46,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/cases:close":      `{"case":"` + caseNumber + `","log":{"index":47,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/ingest":           `{"lines":3,"accepted":2,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"bad_time","pointer":"/events/0/at"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/reidentify":       `{"data_subject_id":"07000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/audit/checkpoint": "origin\n1\nAAAA\n",

@@ -21,6 +21,7 @@ type Services struct {
 	Pseudonyms Pseudonyms
 	Reidentify Reidentifier
 	Consent    ConsentRecorder
+	Cases      CaseRegistry
 	Intake     Ingester
 	// Mapping finds the mapping that a delivery names, or returns an error that wraps
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.

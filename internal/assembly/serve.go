@@ -25,6 +25,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Pseudonyms: h.Pseudonyms,
 		Reidentify: reidentifier{way, wordsOf(h.Engine)},
 		Consent:    h.Consent,
+		Cases:      h.Cases,
 		Intake:     h.Loader,
 		Log:        h.Log,
 		Health:     health{h},

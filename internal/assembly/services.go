@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/postgres"
@@ -26,6 +27,7 @@ type Services struct {
 	People     *postgres.VaultStore
 	Gate       *gate.Gate
 	Consent    *consent.Service
+	Cases      *casework.Service
 	Loader     *intake.Loader
 	Eraser     *dsar.Eraser
 	Pseudonyms *Pseudonyms
@@ -41,6 +43,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
+	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
@@ -143,6 +146,28 @@ type words struct {
 func (w words) mayGrant(recipient privacy.RecipientID, purpose privacy.Purpose) bool {
 	r, known := w.engine.Revision().Catalogue().Recipient(recipient)
 	return known && (r.Relationship == policies.FirstParty || slices.Contains(r.Purposes, purpose))
+}
+
+// mayHandle: everybody takes complaints; other cases are for those who are contracted for a
+// purpose that uses what is for a case alone.
+func (w words) mayHandle(recipient privacy.RecipientID, kind casework.Kind) bool {
+	catalogue := w.engine.Revision().Catalogue()
+	r, known := catalogue.Recipient(recipient)
+	if !known || kind == casework.Complaint {
+		return known
+	}
+	return slices.ContainsFunc(r.Purposes, func(id privacy.Purpose) bool {
+		purpose, ok := catalogue.Purpose(id)
+		if !ok {
+			return false
+		}
+		for name := range purpose.Categories {
+			if category, ok := catalogue.Category(name); ok && category.Case {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // Pseudonyms gives each recipient's pseudonyms and makes the keyset of one that is in

@@ -12,6 +12,7 @@ func (a *app) commands() []*cobra.Command {
 		a.queryCommand(),
 		a.subjectCommand(),
 		a.consentCommand(),
+		a.caseCommand(),
 		a.eraseCommand(),
 		a.auditCommand(),
 		a.tokenCommand(),
