@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -128,8 +129,18 @@ func (a answer) appendJSON(b []byte) ([]byte, error) {
 		b = append(b, '}', '}')
 	}
 	b = append(b, ']')
-	b = append(appendKey(b, "reasons"), '[')
-	for i, reason := range a.Reasons {
+	b = appendReasons(appendKey(b, "reasons"), a.Reasons)
+	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
+	if a.consentToken != "" {
+		b = appendString(appendKey(b, "consent_token"), a.consentToken)
+	}
+	b = appendLog(appendKey(b, "log"), a.Receipt)
+	return append(b, '}'), nil
+}
+
+func appendReasons(b []byte, reasons []policies.Reason) []byte {
+	b = append(b, '[')
+	for i, reason := range reasons {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -137,13 +148,7 @@ func (a answer) appendJSON(b []byte) ([]byte, error) {
 		b = appendString(appendKey(b, "code"), reason.Check)
 		b = append(appendStrings(appendKey(b, "laws"), reason.Laws), '}')
 	}
-	b = append(b, ']')
-	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
-	if a.consentToken != "" {
-		b = appendString(appendKey(b, "consent_token"), a.consentToken)
-	}
-	b = appendLog(appendKey(b, "log"), a.Receipt)
-	return append(b, '}'), nil
+	return append(b, ']')
 }
 
 // appendReleased appends the members of one released attribute and the closing brace. A

@@ -75,13 +75,17 @@ func must[T any](value T, err error) T {
 
 // fake is every service at once: it answers well unless err is set.
 type fake struct {
-	err     error
-	ask     func(context.Context, gate.Query) (gate.Answer, error)
-	checks  []Check
-	asked   atomic.Int64
-	checked atomic.Int64
+	err       error
+	ask       func(context.Context, gate.Query) (gate.Answer, error)
+	checks    []Check
+	given     *gate.Evaluation
+	panics    bool
+	asked     atomic.Int64
+	evaluated atomic.Int64
+	checked   atomic.Int64
 
 	lastQuery      gate.Query
+	lastQuestion   gate.Question
 	lastIdentifier privacy.Identifier
 	lastAction     consent.Action
 	lastChange     consent.Change
@@ -122,6 +126,35 @@ func (f *fake) Ask(ctx context.Context, _ privacy.Principal, q gate.Query) (gate
 		Reasons:        []policies.Reason{{Check: "basis.lawful", Laws: []string{"GDPR-6-1-a"}}},
 		PolicyRevision: "2f7d", Receipt: receipt(42),
 	}, f.err
+}
+
+func (f *fake) Evaluate(_ context.Context, _ privacy.Principal, q gate.Question) (gate.Evaluation, error) {
+	if f.panics {
+		panic(secret)
+	}
+	if f.err != nil {
+		return gate.Evaluation{}, f.err
+	}
+	f.evaluated.Add(1)
+	if f.given != nil {
+		return *f.given, nil
+	}
+	f.lastQuestion = q
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	return gate.Evaluation{
+		Answer: gate.Answer{
+			DecisionID: "6f1c", Decision: gate.Allow, Obligations: []gate.Obligation{{ID: policies.UseBefore, UseBefore: at}},
+			Reasons: []policies.Reason{{Check: "basis.contract", Laws: []string{"GDPR-6-1-b"}}}, PolicyRevision: "2f7d", Receipt: receipt(46),
+		},
+		Basis: privacy.Contract,
+		Effects: []gate.Effect{
+			{Attribute: "city", Level: policies.Generalized, To: "region", Reasons: []string{"attribute.imprecise"}},
+			{Attribute: "first_name", Level: policies.Exact},
+			{Attribute: "persona", Level: policies.Persona},
+			{Attribute: "x", Reasons: []string{"category.not_granted"}},
+		},
+		ValidUntil: at.Add(time.Minute),
+	}, nil
 }
 
 func (f *fake) ResolveIdentifier(_ context.Context, identifier privacy.Identifier) (privacy.DataSubjectID, error) {
@@ -192,7 +225,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -232,6 +265,8 @@ func good(r *route) request {
 	switch r.path {
 	case "/v1/query":
 		out.body = queryBody
+	case pathEvaluation, pathEvaluations:
+		out.body = personBody
 	case "/v1/query:batch":
 		out.body, out.contentType = queryBody+"\n"+queryBody+"\n", "application/x-ndjson"
 	case "/v1/consents":

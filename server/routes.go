@@ -24,7 +24,9 @@ type route struct {
 	roles []privacy.Role
 	// slow gives the longer timeout.
 	slow bool
-	run  endpoint
+	// echoes returns the caller's request id whatever it looks like.
+	echoes bool
+	run    endpoint
 }
 
 func (r *route) admits(role privacy.Role) bool { return slices.Contains(r.roles, role) }
@@ -33,6 +35,9 @@ func (r *route) admits(role privacy.Role) bool { return slices.Contains(r.roles,
 var routes = []route{
 	{method: "POST", path: "/v1/query", roles: []privacy.Role{privacy.RoleService}, run: handle(http.StatusOK, query)},
 	{method: "POST", path: "/v1/query:batch", roles: []privacy.Role{privacy.RoleService}, slow: true, run: queryBatch()},
+	{method: "POST", path: pathEvaluation, roles: []privacy.Role{privacy.RoleService}, echoes: true, run: evaluation},
+	{method: "POST", path: pathEvaluations, roles: []privacy.Role{privacy.RoleService}, slow: true, echoes: true, run: evaluations},
+	{method: "GET", path: pathMetadata, echoes: true, run: showMetadata},
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
 	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},

@@ -28,6 +28,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	want := map[string][]privacy.Role{
 		"/v1/query":            {privacy.RoleService},
 		"/v1/query:batch":      {privacy.RoleService},
+		pathEvaluation:         {privacy.RoleService},
+		pathEvaluations:        {privacy.RoleService},
+		pathMetadata:           allRoles,
 		"/v1/consents":         {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases":            {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":      {privacy.RoleService, privacy.RoleDPO},
@@ -304,6 +307,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	s := newServer(&fake{}, Config{})
 	for target, status := range map[string]int{
 		"/": 404, "/v1": 404, "/v1/query/": 404, "/v1//query": 404, "/v1/../v1/query": 404, "/v2/" + secret: 404, "/v1/./query": 404,
+		"/.well-known": 404, "/.well-known/": 404, "/.well-known/../v1/query": 404, "/.well-known/./authzen-configuration": 404, "/.git/config": 404,
+		"/.well-knownx/": 404, "/.well-known/authzen-configuration/tenant": 404,
 	} {
 		w := do(s, request{target: target, token: "service", body: queryBody, contentType: "application/json"})
 		mustStatus(t, w, status)

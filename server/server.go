@@ -38,6 +38,9 @@ type Config struct {
 	// BatchSlots is how many batches are worked on at once; another one gets 503. Zero
 	// means 16.
 	BatchSlots int
+	// PublicURL is the address by which others know this server: https, without a path,
+	// a query or a slash at the end. Empty means whatever name a caller came by.
+	PublicURL string
 	// Gauges are further values to show under /metrics.
 	Gauges []Gauge
 }
@@ -113,7 +116,8 @@ func New(services Services, config Config) *Server {
 // ServeHTTP answers one request. A path that is not in its plain form would make the
 // mux redirect, with a body that repeats the path; here it simply does not exist.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if p := r.URL.Path; strings.Contains(p, "//") || strings.Contains(p, "/.") || r.Method == http.MethodConnect {
+	p := strings.TrimPrefix(r.URL.Path, "/.well-known")
+	if strings.Contains(p, "//") || strings.Contains(p, "/.") || r.Method == http.MethodConnect {
 		s.nowhere(w, r)
 		return
 	}
@@ -130,7 +134,7 @@ func (s *Server) wrap(route *route, number int) http.HandlerFunc {
 		start := time.Now()
 		c := &call{server: s, writer: w, request: r, requestID: s.requestID(r)}
 		header := w.Header()
-		header["X-Request-Id"] = []string{c.requestID}
+		header["X-Request-Id"] = []string{route.echo(r, c.requestID)}
 		header["Cache-Control"] = headerNoStore
 		header["X-Content-Type-Options"] = headerNoSniff
 		header["Content-Security-Policy"] = headerPolicy
@@ -212,6 +216,18 @@ func (s *Server) requestID(r *http.Request) string {
 	}
 	return fmt.Sprintf("%s-%d", s.requestPrefix, s.requestNumber.Add(1))
 }
+
+// echo returns what stands in the answer as the request's id. Where the protocol wants
+// the caller's own one back, any that can stand in a header is; the log has ours.
+func (route *route) echo(r *http.Request, requestID string) string {
+	if values := r.Header["X-Request-Id"]; route.echoes && len(values) == 1 && len(values[0]) <= maxEcho {
+		return values[0]
+	}
+	return requestID
+}
+
+// maxEcho bounds a request id that is returned as it came.
+const maxEcho = 256
 
 // isRequestID reports whether id is 8 to 64 letters, digits, - or _.
 func isRequestID(id string) bool {

@@ -17,6 +17,7 @@ import (
 type Services struct {
 	Tokens     Authenticator
 	Gate       Asker
+	Evaluator  Evaluator
 	Directory  Directory
 	Pseudonyms Pseudonyms
 	Reidentify Reidentifier
@@ -28,6 +29,11 @@ type Services struct {
 	Mapping func(name string) (*intake.Mapping, error)
 	Log     Checkpointer
 	Health  Health
+	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for
+	// showing conformance.
+	Access AccessDecider
+	// Obligations names what a recipient may have to observe. Nil means nothing.
+	Obligations func() []string
 }
 
 // Authenticator tells who calls. An error must wrap [privacy.ErrUnauthenticated] when

@@ -19,8 +19,16 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Services{
-		Tokens:     h.Tokens,
-		Gate:       h.Gate,
+		Tokens:    h.Tokens,
+		Gate:      h.Gate,
+		Evaluator: h.Gate,
+		Obligations: func() []string {
+			var names []string
+			for _, id := range h.Engine.Revision().Catalogue().Obligations() {
+				names = append(names, string(id))
+			}
+			return names
+		},
 		Directory:  h.People,
 		Pseudonyms: h.Pseudonyms,
 		Reidentify: reidentifier{way, wordsOf(h.Engine)},
