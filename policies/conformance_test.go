@@ -126,3 +126,15 @@ func BenchmarkConformance(b *testing.B) {
 		}
 	}
 }
+
+func ExampleConformance() {
+	conformance, err := OpenConformance(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	allowed, err := conformance.Decide(context.Background(), Access{
+		Subject: Entity{Type: "user", ID: "bob"}, Action: Entity{Type: "write"}, Resource: Entity{Type: "record", ID: "record-1"},
+	})
+	fmt.Println(allowed, err)
+	// Output: false <nil>
+}

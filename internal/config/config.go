@@ -36,6 +36,9 @@ type Config struct {
 	Policies string `yaml:"policies" validate:"omitempty,dir"`
 	// Listen is the address of the HTTP API. Empty means 127.0.0.1:8443.
 	Listen string `yaml:"listen" validate:"required,listen"`
+	// PublicURL is the https address by which others know the HTTP API, without a path. It
+	// stands in the AuthZEN metadata. Empty means the name by which a caller came.
+	PublicURL string `yaml:"public_url" validate:"omitempty,url,startswith=https://,endsnotwith=/,excludes=?,excludes=#"`
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
@@ -84,6 +87,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		DatabaseURL: getenv("MAHREM_DATABASE_URL"),
 		Policies:    getenv("MAHREM_POLICIES"),
 		Listen:      getenv("MAHREM_LISTEN"),
+		PublicURL:   getenv("MAHREM_PUBLIC_URL"),
 		Origin:      getenv("MAHREM_ORIGIN"),
 	})
 	c.take(override)
@@ -97,6 +101,7 @@ func (c *Config) take(other Config) {
 		{&c.DatabaseURL, &other.DatabaseURL},
 		{&c.Policies, &other.Policies},
 		{&c.Listen, &other.Listen},
+		{&c.PublicURL, &other.PublicURL},
 		{&c.Origin, &other.Origin},
 	} {
 		if *field.from != "" {
@@ -128,7 +133,7 @@ func (c *Config) readFile(path string) error {
 var names = map[string]string{
 	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
 	"Policies": "policies (MAHREM_POLICIES, --policies)", "Listen": "listen (MAHREM_LISTEN, --listen)",
-	"Origin": "origin (MAHREM_ORIGIN)",
+	"PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
 // wants says what a setting must be; the value itself is not repeated, because a
@@ -137,6 +142,7 @@ var wants = map[string]string{
 	"DatabaseURL": "a PostgreSQL connection string",
 	"Policies":    "a directory that exists",
 	"Listen":      "host:port",
+	"PublicURL":   "an address such as https://mahrem.example.com, without a slash at the end",
 	"Origin":      "a name without spaces and plus signs, such as example.com/mahrem",
 }
 

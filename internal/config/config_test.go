@@ -16,7 +16,7 @@ func env(values map[string]string) func(string) string {
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
-	file := "listen: 0.0.0.0:9000\norigin: example.com/log\nkeys: /secure/keys\n"
+	file := "listen: 0.0.0.0:9000\npublic_url: https://m.example.com\norigin: example.com/log\nkeys: /secure/keys\n"
 	if err := os.WriteFile(filepath.Join(home, "mahrem.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Home: home, Keys: "/secure/keys", Listen: "127.0.0.1:1", Origin: "example.org/log"}
+	want := Config{Home: home, Keys: "/secure/keys", Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Load (-want +got):\n%s", diff)
 	}
@@ -38,6 +38,9 @@ func TestLoadRefuses(t *testing.T) {
 		"unknown key":      {file: "listen: x\n", want: "listen"},
 		"bad address":      {env: "MAHREM_LISTEN", value: "nowhere", want: "listen"},
 		"missing policies": {env: "MAHREM_POLICIES", value: "/does/not/exist", want: "--policies"},
+		"plain address":    {env: "MAHREM_PUBLIC_URL", value: "http://mahrem.example.com", want: "public_url"},
+		"slash at the end": {env: "MAHREM_PUBLIC_URL", value: "https://mahrem.example.com/", want: "public_url"},
+		"query":            {env: "MAHREM_PUBLIC_URL", value: "https://mahrem.example.com?a", want: "public_url"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
 		"secret in URL":    {env: "MAHREM_DATABASE_URL", value: "hunter2", want: "connection string"},
 	}
