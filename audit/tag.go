@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 const (
 	openLabel   = "mahrem/audit/open/v1"
 	erasedLabel = "mahrem/audit/erased/v1"
+	countLabel  = "mahrem/audit/count/v1"
 )
 
 // Tag is what stands in an entry where the person would be. Two entries about one
@@ -44,6 +46,14 @@ func (o Opening) Tag(id privacy.DataSubjectID) Tag { return hmacSHA256(o, id[:])
 // restored key, that the person must be erased again: the log is the list of erasures
 // without a name in it.
 func (b BlindingKey) ErasedTag() Tag { return hmacSHA256(b, []byte(erasedLabel)) }
+
+// CountTag is one number a person, by which they are counted once however often they
+// occur. It connects with no entry and, once the key is shredded, with nobody; it belongs
+// into no log and no table in clear, for it is the same wherever it stands.
+func (b BlindingKey) CountTag() uint64 {
+	sum := hmacSHA256(b, []byte(countLabel))
+	return binary.BigEndian.Uint64(sum[:])
+}
 
 // hmacSHA256 is HMAC (RFC 2104) for a 32-byte key and a message of at most 64 bytes. It
 // is written out because crypto/hmac allocates two hash states for every call, and

@@ -55,6 +55,7 @@ type decision struct {
 	subject   audit.Subject
 	pseudonym string
 	tie       func(key string) uint64
+	made      made
 }
 
 // decide works the answer out. What goes wrong is a denial with a name; only when the
@@ -68,6 +69,7 @@ func (d *decision) decide(ctx context.Context) (verdict, error) {
 		Policy: audit.Digest(d.sheet.digest), Facts: audit.Digest(facts.Digest()),
 	}
 	plan, err := d.sheet.revision.Decide(ctx, facts)
+	d.made = made{facts, plan, err == nil}
 	if errors.Is(err, privacy.ErrUnavailable) {
 		return verdict{}, fmt.Errorf("deciding: %w", err)
 	}

@@ -152,6 +152,7 @@ func (d *decision) evaluate(ctx context.Context, q *Question) (verdict, Evaluati
 		Policy: audit.Digest(d.sheet.digest), Facts: audit.Digest(facts.Digest()),
 	}
 	plan, err := d.sheet.revision.Decide(ctx, facts)
+	d.made = made{facts, plan, err == nil}
 	if errors.Is(err, privacy.ErrUnavailable) {
 		return verdict{}, Evaluation{}, fmt.Errorf("evaluating: %w", err)
 	}

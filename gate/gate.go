@@ -34,6 +34,9 @@ type Config struct {
 	Now func() time.Time
 	// Chunks is how many of the newest chunks of an event stream are read. Zero: 4.
 	Chunks int
+	// Witness keeps what decisions were made of, before they are in the log. Nil keeps
+	// nothing: then no decision can be shown or made again later.
+	Witness Witness
 }
 
 // Gate answers queries. It is safe for concurrent use.
@@ -46,6 +49,7 @@ type Gate struct {
 	config     Config
 	sheets     sheets
 	counters   counters
+	kept       kept
 }
 
 // New returns a gate. Everything but the config is required.
@@ -257,6 +261,11 @@ func (d *decision) horizon(s *sheet) uint64 {
 // damaged denies, because something stored about the person does not open.
 func (g *Gate) damaged(ctx context.Context, d *decision) (Answer, error) {
 	facts, _ := d.request.facts(d.sheet, d.principal, &d.state)
+	d.made.facts = facts
+	// The answer does not depend on it: nothing is told either way.
+	if plan, err := d.sheet.revision.Decide(ctx, facts); err == nil {
+		d.made.plan, d.made.planned = plan, true
+	}
 	v := d.deny(audit.Event{
 		Kind: audit.QueryDenied, Outcome: audit.Denied, Principal: d.principal, Subject: d.subject,
 		Purpose: d.request.Purpose, Channel: d.request.Channel,
@@ -272,6 +281,9 @@ func (g *Gate) damaged(ctx context.Context, d *decision) (Answer, error) {
 // commit makes the evidence durable: the entry alone, or together with a new row of the
 // exposure ledger when the answer tells something that the recipient did not know.
 func (g *Gate) commit(ctx context.Context, d *decision, person *sealedPerson, snapshot *Snapshot, v *verdict) (audit.Receipt, error) {
+	if err := g.keep(ctx, &v.event, &d.made); err != nil {
+		return audit.Receipt{}, notLogged(err)
+	}
 	news := d.news(v.contributors)
 	if len(news) == 0 {
 		receipt, err := g.log.Append(ctx, v.event)
@@ -279,6 +291,7 @@ func (g *Gate) commit(ctx context.Context, d *decision, person *sealedPerson, sn
 			return audit.Receipt{}, notLogged(err)
 		}
 		g.count(v, false)
+		g.met(&v.event)
 		return receipt, nil
 	}
 	row := ExposureRow{
@@ -299,6 +312,7 @@ func (g *Gate) commit(ctx context.Context, d *decision, person *sealedPerson, sn
 		return audit.Receipt{}, notLogged(err)
 	}
 	g.count(v, true)
+	g.met(&v.event)
 	return receipt, nil
 }
 

@@ -111,11 +111,23 @@ func (g *Gate) DecideReidentification(ctx context.Context, question pseudonym.Qu
 			return pseudonym.Decision{}, fmt.Errorf("deciding about reidentification: %w", err)
 		}
 	}
-	return p.reidentification(ctx, s, question.Principal, question.Purpose)
+	decision, m, err := p.decideReidentification(ctx, s, question.Principal, question.Purpose)
+	if err != nil {
+		return pseudonym.Decision{}, err
+	}
+	if err := g.keep(ctx, &audit.Event{Policy: decision.Policy, Facts: decision.Facts}, &m); err != nil {
+		return pseudonym.Decision{}, fmt.Errorf("deciding about reidentification: %w", err)
+	}
+	return decision, nil
 }
 
 // reidentification asks the policies.
 func (p *state) reidentification(ctx context.Context, s *sheet, principal privacy.Principal, purpose privacy.Purpose) (pseudonym.Decision, error) {
+	decision, _, err := p.decideReidentification(ctx, s, principal, purpose)
+	return decision, err
+}
+
+func (p *state) decideReidentification(ctx context.Context, s *sheet, principal privacy.Principal, purpose privacy.Purpose) (pseudonym.Decision, made, error) {
 	f := policies.Facts{
 		Action: policies.Reidentify, Role: principal.Role, Recipient: recipientOf(principal),
 		Purpose: purpose, Channel: channelOffice, Reference: policies.ByPseudonym,
@@ -125,9 +137,9 @@ func (p *state) reidentification(ctx context.Context, s *sheet, principal privac
 	p.describe(&f, s, known)
 	plan, err := s.revision.Decide(ctx, f)
 	if err != nil {
-		return pseudonym.Decision{}, fmt.Errorf("deciding about reidentification: %w", err)
+		return pseudonym.Decision{}, made{}, fmt.Errorf("deciding about reidentification: %w", err)
 	}
 	return pseudonym.Decision{
 		Allow: plan.Allow, Checks: plan.Failed, Policy: audit.Digest(s.digest), Facts: audit.Digest(f.Digest()),
-	}, nil
+	}, made{f, plan, true}, nil
 }
