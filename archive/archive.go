@@ -135,10 +135,15 @@ func (a *Archive) Keep(ctx context.Context, policy audit.Digest, facts policies.
 	return nil
 }
 
-// KeepBundle makes a policy bundle durable. It must be called before the bundle is in
-// force, so that whatever is decided under it can be decided again.
-func (a *Archive) KeepBundle(ctx context.Context, policy audit.Digest, content []byte) error {
-	if err := a.store.KeepBundle(ctx, policy, content); err != nil {
+// KeepBundle makes a policy bundle durable, which pack packs if it was not kept before.
+// It must be called before the bundle is in force, so that whatever is decided under it
+// can be decided again.
+func (a *Archive) KeepBundle(ctx context.Context, policy audit.Digest, pack func() []byte) error {
+	there, err := a.store.HasBundle(ctx, policy)
+	if err == nil && !there {
+		err = a.store.KeepBundle(ctx, policy, pack())
+	}
+	if err != nil {
 		return fmt.Errorf("keeping policy bundle: %w", err)
 	}
 	return nil

@@ -12,6 +12,8 @@ type Pair struct{ Policy, Facts audit.Digest }
 
 // Store is what the archive needs of the database.
 type Store interface {
+	// HasBundle reports whether a bundle was kept.
+	HasBundle(ctx context.Context, policy audit.Digest) (bool, error)
 	// KeepBundle and KeepDecided must return only after the row is durable, and must
 	// change nothing when there is one already.
 	KeepBundle(ctx context.Context, policy audit.Digest, content []byte) error

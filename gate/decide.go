@@ -175,6 +175,11 @@ func (d *decision) explain(checks ...string) []policies.Reason {
 	return reasons
 }
 
+// IsOwnCheck reports whether the gate denies by that check what the policies allow.
+func IsOwnCheck(check string) bool {
+	return slices.ContainsFunc(ownReasons, func(own policies.Reason) bool { return own.Check == check })
+}
+
 var ownReasons = []policies.Reason{
 	{Check: CheckDamaged, Title: "The stored data does not open", Laws: []string{"GDPR-5-1-f"}},
 	{Check: CheckPolicy, Title: "The policies did not decide", Laws: []string{"GDPR-25-2"}},

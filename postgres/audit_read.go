@@ -23,6 +23,11 @@ func readEntries(ctx context.Context, q querier, from uint64, limit int) ([]audi
 	return collectEntries(rows)
 }
 
+// Entries returns up to limit committed entries from an index on, in order.
+func (l *AuditLog) Entries(ctx context.Context, from uint64, limit int) ([]audit.StoredEntry, error) {
+	return readEntries(ctx, l.db.pool, from, limit)
+}
+
 const sqlAuditTail = `
 select seq, leaf, leaf_hash from audit.entry
 where seq < (select coalesce(max(size), 0) from audit.batch) order by seq desc limit $1`

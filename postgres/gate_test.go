@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
@@ -56,6 +57,7 @@ type gateBench struct {
 	log      *AuditLog
 	consents *ConsentStore
 	store    *GateStore
+	archive  *archive.Archive
 }
 
 func newGate(t testing.TB) *gateBench {
@@ -74,7 +76,8 @@ func newGate(t testing.TB) *gateBench {
 	b.log = newAuditLog(t, b.db, auditConfig())
 	b.consents = NewConsentStore(b.db, b.log)
 	b.store = NewGateStore(b.db, b.log)
-	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{})
+	b.archive = newArchive(t, b.db, b.log, b.keys)
+	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Witness: b.archive})
 	return b
 }
 

@@ -119,7 +119,7 @@ func (r rules) edge(from, path string, allowed, never []string) []string {
 }
 
 // domain is what stands above the line of postgres in the table.
-var domain = []string{"privacy", "audit", "vault", "pseudonym", "policies", "consent", "dsar", "intake", "gate", "gate/casework"}
+var domain = []string{"privacy", "audit", "vault", "pseudonym", "policies", "consent", "dsar", "intake", "gate", "gate/casework", "archive"}
 
 func parse(t *testing.T, text string) rules {
 	t.Helper()

@@ -26,6 +26,7 @@ dsar:              privacy audit vault pseudonym policies
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
+archive:           privacy audit vault policies gate
 
 migrations:        ; github.com/pressly/goose/v3
 postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
@@ -48,6 +49,7 @@ test consent:           vault/keydir
 test dsar:              vault/keydir
 test intake:            vault/keydir
 test gate:              vault/keydir
+test archive:           vault/keydir
 test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/pgtest
 test server:            vault/keydir; github.com/getkin/kin-openapi
@@ -65,5 +67,6 @@ never policies:   net/http database/sql
 never consent:    net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
+never archive:    net/http database/sql os
 never dsar:       net/http database/sql
 `

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
@@ -26,6 +27,7 @@ type Services struct {
 	Engine     *policies.Engine
 	People     *postgres.VaultStore
 	Gate       *gate.Gate
+	Archive    *archive.Archive
 	Consent    *consent.Service
 	Cases      *casework.Service
 	Loader     *intake.Loader
@@ -34,6 +36,9 @@ type Services struct {
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
+	if err := h.openArchive(); err != nil {
+		return err
+	}
 	if h.Engine, err = h.openPolicies(ctx); err != nil {
 		return err
 	}
@@ -41,7 +46,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
 	h.People = store
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
-	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{})
+	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{Witness: h.Archive})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
@@ -59,9 +64,9 @@ func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
 	}
 	opened := false
 	engine, err := policies.Open(ctx, bundle, policies.Config{
-		Commit: func(ctx context.Context, r *policies.Revision, _ *policies.Content) error {
-			if !opened {
-				return nil
+		Commit: func(ctx context.Context, r *policies.Revision, content *policies.Content) error {
+			if err := h.keepBundle(ctx, r, content); err != nil || !opened {
+				return err
 			}
 			_, err := h.Log.Append(ctx, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())})
 			return err
