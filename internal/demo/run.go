@@ -65,9 +65,11 @@ func Run(ctx context.Context, house *assembly.House, audience Audience, config C
 		{"withdrawal", s.withdrawal},
 		{"greeting", s.greeting},
 		{"manners", s.manners},
+		{"desk", s.desk},
 		{"reidentification", s.reidentification},
 		{"erasure", s.erasure},
 		{"log", s.log},
+		{"market", s.market},
 	} {
 		played := Act{ID: act.id}
 		if err := act.run(ctx, &played); err != nil {
@@ -98,13 +100,15 @@ type question struct {
 	attributes []privacy.AttributeName
 	trigger    time.Time
 	token      string
+	// caseNumber is the case that the asker handles.
+	caseNumber string
 	// identifier is used instead of the recipient's pseudonym.
 	identifier privacy.Identifier
 }
 
 // ask puts a question to the gate, as the HTTP API does.
 func (s *stage) ask(ctx context.Context, m *Member, q question) (gate.Answer, error) {
-	query := gate.Query{Purpose: q.purpose, Channel: q.channel, Attributes: q.attributes, ConsentToken: q.token}
+	query := gate.Query{Purpose: q.purpose, Channel: q.channel, Attributes: q.attributes, ConsentToken: q.token, Case: q.caseNumber}
 	if q.identifier.Kind != "" {
 		query.DataSubject.Identifier = q.identifier
 	} else {

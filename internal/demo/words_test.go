@@ -49,7 +49,7 @@ func JourneyWords(dir string, today time.Time) ([]string, error) {
 }
 
 func personWords(people []Person) []string {
-	var words []string
+	words := []string{topic}
 	for i := range people {
 		p := &people[i]
 		words = append(words, p.Customer, p.FirstName, p.LastName, p.Email, p.Phone, p.Street, p.City, p.BirthDate, p.Position, p.Interest)
