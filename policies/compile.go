@@ -20,7 +20,9 @@ const (
 	verdictQuery = "data.mahrem.expand.verdict"
 	// requiredQuery names the checks that every request needs.
 	requiredQuery = "data.mahrem.gate.required"
-	// passedQuery holds the checks that passed.
+	// askedQuery and passedQuery hold the checks that passed: those about the question,
+	// and those about the person.
+	askedQuery  = "data.mahrem.asked.passed"
 	passedQuery = "data.mahrem.gate.passed"
 )
 

@@ -197,6 +197,9 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 	if err := revision.checkExplained(); err != nil {
 		return nil, err
 	}
+	if revision.asked, err = newAsked(ctx, compiler, revision.store); err != nil {
+		return nil, err
+	}
 	verdicts, err := prepare(ctx, compiler, revision.store, verdictQuery)
 	if err != nil {
 		return nil, err

@@ -192,11 +192,17 @@ func TestFilterOfNobody(t *testing.T) {
 	}
 }
 
+// ofAge is a rule as it stands, lookup the end of it.
+const (
+	ofAge  = "passed contains \"subject.of_age\" if " + lookup
+	lookup = "asked.ages[input.subject.age]\n"
+)
+
 // TestFilterOfOtherRules puts rules into other words: what can be translated agrees with
 // the decisions, and what cannot is an error that lets nobody through.
 func TestFilterOfOtherRules(t *testing.T) {
 	t.Parallel()
-	const age = "\t\"adult\" in named.purpose.ages\n"
+	const age = "\tasked.ages[input.subject.age]\n"
 	for _, test := range []struct {
 		name, line string
 		ok         bool
@@ -207,7 +213,7 @@ func TestFilterOfOtherRules(t *testing.T) {
 		{"not in", age + "\tnot input.subject.household in {\"shared\", \"unknown\"}\n", false},
 		{"not in and in", age + "\tnot input.subject.household in [\"shared\"]\n\tinput.subject.household in {\"shared\", \"single\"}\n", false},
 		{"never", age + "\tinput.subject.age == \"child\"\n", true},
-		{"one of the other rules", age + "\tsome age in named.purpose.ages\n\tinput.subject.age == age\n", true},
+		{"one of the other rules", "\tsome age in asked.ages\n\tinput.subject.age == age\n", true},
 		{"keyed", "\tnamed.purpose.bases[input.consent.basis]\n" + age, true},
 		{"two facts compared", age + "\tinput.subject.age != input.subject.household\n", false},
 		{"number", age + "\tinput.subject.age != 18\n", false},
@@ -219,7 +225,7 @@ func TestFilterOfOtherRules(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			bundle := patched(t, "rego/gate/subject.rego", age, test.line)
+			bundle := patched(t, "rego/gate/subject.rego", ofAge, ofAge[:len(ofAge)-len(lookup)]+"{\n"+test.line+"}\n")
 			engine, err := policies.Open(t.Context(), bundle, policies.Config{EvaluationLimit: time.Minute})
 			if err != nil {
 				t.Fatal(err)
@@ -244,8 +250,7 @@ func TestFilterOfOtherRules(t *testing.T) {
 
 func TestFilterElse(t *testing.T) {
 	t.Parallel()
-	bundle := patched(t, "rego/gate/subject.rego", "\t\"adult\" in named.purpose.ages\n",
-		"\t\"adult\" in named.purpose.ages\n\tolder == 1\n")
+	bundle := patched(t, "rego/gate/subject.rego", ofAge, ofAge[:len(ofAge)-len(lookup)]+"{\n\t"+lookup+"\tolder == 1\n}\n")
 	file := bundle["rego/gate/subject.rego"]
 	file.Data = append(file.Data, "\nolder := 2 if input.subject.age == \"child\"\n\nelse := 1 if input.subject.known == \"yes\"\n"...)
 	engine, err := policies.Open(t.Context(), bundle, policies.Config{EvaluationLimit: time.Minute})

@@ -17,11 +17,8 @@ const filterLimit = 2 * time.Second
 // maxFilters bounds how many translated questions a revision remembers.
 const maxFilters = 1024
 
-// waysQuery asks for every check that passes, and checkVar is its variable.
-const (
-	waysQuery = passedQuery + "[check]"
-	checkVar  = ast.Var("check")
-)
+// checkVar stands for the name of a check that is asked for.
+const checkVar = ast.Var("check")
 
 // personUnknowns are the parts of the facts that an audience is filtered by.
 var personUnknowns = []*ast.Term{ast.MustParseTerm("input.subject"), ast.MustParseTerm("input.consent")}
@@ -77,7 +74,12 @@ func (r *Revision) audienceFilter(ctx context.Context, facts *Facts) (filter Fil
 	}()
 	limited, cancel := context.WithTimeout(ctx, filterLimit)
 	defer cancel()
-	ways, err := r.waysToPass(limited, facts.value(r.words))
+	ways, question := map[string][]Filter{}, facts.value(r.words)
+	for _, query := range [...]string{askedQuery, passedQuery} {
+		if err = r.waysToPass(limited, query, question, ways); err != nil {
+			break
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return Filter{}, fmt.Errorf("%w: %w", ctx.Err(), privacy.ErrUnavailable)
@@ -93,20 +95,21 @@ func (r *Revision) audienceFilter(ctx context.Context, facts *Facts) (filter Fil
 	return simplify(allOf(checks)), nil
 }
 
-// waysToPass says of each check for whom a rule passes it.
-func (r *Revision) waysToPass(ctx context.Context, question ast.Value) (map[string][]Filter, error) {
-	prepared, err := rego.New(rego.Query(waysQuery), rego.Compiler(r.compiler), rego.Store(r.store)).PrepareForPartial(ctx)
+// waysToPass adds, for each check that a query finds, for whom a rule passes it.
+func (r *Revision) waysToPass(ctx context.Context, query string, question ast.Value, ways map[string][]Filter) error {
+	checks := ast.MustParseRef(query).Append(ast.NewTerm(checkVar))
+	body := ast.NewBody(ast.NewExpr(ast.NewTerm(checks)))
+	prepared, err := rego.New(rego.ParsedQuery(body), rego.Compiler(r.compiler), rego.Store(r.store)).PrepareForPartial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrPolicy)
+		return fmt.Errorf("%w: %w", err, ErrPolicy)
 	}
 	partial, err := prepared.Partial(ctx, rego.EvalParsedInput(question), rego.EvalParsedUnknowns(personUnknowns), noMetrics)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", err, ErrPolicy)
+		return fmt.Errorf("%w: %w", err, ErrPolicy)
 	case len(partial.Support) > 0:
-		return nil, fmt.Errorf("rules that no condition can express: %w", ErrPolicy)
+		return fmt.Errorf("rules that no condition can express: %w", ErrPolicy)
 	}
-	ways := map[string][]Filter{}
 	for _, body := range partial.Queries {
 		var check string
 		var terms []Filter // of nothing else: everybody
@@ -117,19 +120,19 @@ func (r *Revision) waysToPass(ctx context.Context, question ast.Value) (map[stri
 			}
 			term, err := translate(expr)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			terms = append(terms, term)
 		}
 		if check == "" {
-			return nil, fmt.Errorf("a rule passes a check without a name: %w", ErrPolicy)
+			return fmt.Errorf("a rule passes a check without a name: %w", ErrPolicy)
 		}
 		ways[check] = append(ways[check], allOf(terms))
 	}
-	return ways, nil
+	return nil
 }
 
-// namesCheck returns the name that an expression gives to the check of [waysQuery].
+// namesCheck returns the name that an expression gives to [checkVar].
 func namesCheck(expr *ast.Expr) (string, bool) {
 	if expr.Negated || len(expr.With) > 0 || !expr.IsEquality() {
 		return "", false

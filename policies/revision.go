@@ -37,6 +37,7 @@ type Revision struct {
 	compiler  *ast.Compiler
 	store     storage.Store
 	required  []string // the checks that every request needs, sorted
+	asked     *asked
 	words     vocabulary
 	limit     time.Duration
 	memo      *memo // nil when it could not be proven exact
@@ -89,7 +90,12 @@ func (r *Revision) PlanUncached(ctx context.Context, facts Facts) (Plan, error) 
 
 // evaluate asks the rules. Whatever goes wrong in there is an error and never a plan.
 func (r *Revision) evaluate(ctx context.Context, facts *Facts, limit time.Duration, options ...rego.EvalOption) (Plan, error) {
-	value, err := evaluate(ctx, &r.plan, facts.value(r.words), limit, options...)
+	var buffer [512]byte
+	question := facts.appendQuestion(buffer[:0])
+	scratch := r.asked.open(question)
+	all := [8]rego.EvalOption{rego.EvalVirtualCache(scratch), rego.EvalBaseCache(r.asked)}
+	value, err := evaluate(ctx, &r.plan, facts.value(r.words), limit, append(all[:2], options...)...)
+	r.asked.close(scratch, question, err == nil)
 	if err != nil {
 		return Plan{}, err
 	}

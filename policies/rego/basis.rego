@@ -10,13 +10,13 @@ import data.mahrem.named
 
 import future.keywords.not
 
-name := "consent" if consent
+name := "consent" if standing.consent
 
-else := "contract" if contract
+else := "contract" if standing.contract
 
-else := "legal_obligation" if legal_obligation
+else := "legal_obligation" if standing.legal_obligation
 
-else := "legitimate_interests" if legitimate_interests
+else := "legitimate_interests" if standing.legitimate_interests
 
 ceiling := named.purpose.bases[name]
 
@@ -25,7 +25,7 @@ ceiling := named.purpose.bases[name]
 # labels:
 #   basis: consent
 #   law: GDPR-6-1-a GDPR-7 KVKK-5-1
-consent if {
+standing contains "consent" if {
 	input.consent.state == "granted"
 	input.consent.basis == "consent"
 	named.purpose.bases.consent
@@ -37,7 +37,7 @@ consent if {
 # labels:
 #   basis: consent
 #   law: GDPR-6-1-a GDPR-7 GDPR-22-2-c KVKK-5-1
-consent if {
+standing contains "consent" if {
 	input.consent.state == "granted"
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
@@ -46,31 +46,34 @@ consent if {
 }
 
 # METADATA
+# title: What the purpose may also stand on, as long as the ledger says nothing against it
+# labels:
+#   law: GDPR-6-1 KVKK-5
+standing contains basis if {
+	some basis, states in offered
+	input.consent.state in states
+}
+
+# What the purpose admits beside consent, each with the states of the ledger that bear it.
+offered := {basis: states | some basis, states in borne; named.purpose.bases[basis]}
+
+# METADATA
 # title: It belongs to the contract with the person
 # labels:
 #   basis: contract
 #   law: GDPR-6-1-b KVKK-5-2-c
-contract if {
-	input.consent.state in {"never_asked", "granted", "expired"}
-	named.purpose.bases.contract
-}
+borne["contract"] := {"never_asked", "granted", "expired"}
 
 # METADATA
 # title: Law obliges the controller
 # labels:
 #   basis: legal_obligation
 #   law: GDPR-6-1-c KVKK-5-2-a
-legal_obligation if {
-	input.consent.state in {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"}
-	named.purpose.bases.legal_obligation
-}
+borne["legal_obligation"] := {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"}
 
 # METADATA
 # title: A legitimate interest that the person never turned down
 # labels:
 #   basis: legitimate_interests
 #   law: GDPR-6-1-f KVKK-5-2-f
-legitimate_interests if {
-	input.consent.state == "never_asked"
-	named.purpose.bases.legitimate_interests
-}
+borne["legitimate_interests"] := {"never_asked"}

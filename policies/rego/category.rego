@@ -6,6 +6,7 @@
 #   9(2)(a), KVKK Article 6(3)(a)), and if it needs no open case or has one.
 package mahrem.category
 
+import data.mahrem.asked
 import data.mahrem.named
 
 import future.keywords.not
@@ -15,11 +16,8 @@ import future.keywords.not
 # labels:
 #   law: GDPR-9-1 KVKK-6-1
 granted contains category if {
-	some category in input.categories
-	named.purpose.categories[category]
-	properties := data.catalogue.categories[category]
+	some category, properties in asked.categories
 	input.subject.jurisdiction in properties.free_in
-	properties.cases[input.case] == true
 }
 
 # METADATA
@@ -28,10 +26,8 @@ granted contains category if {
 #   law: GDPR-9-2-a KVKK-6-3-a
 granted contains category if {
 	input.consent.explicit == "yes"
-	some category in input.categories
-	named.purpose.categories[category]
+	some category, _ in asked.categories
 	cleared[category]
-	data.catalogue.categories[category].cases[input.case] == true
 }
 
 # METADATA

@@ -24,7 +24,7 @@ plan := {
 	"persona": named.purpose.persona,
 	"obligations": obligation.due,
 } if {
-	count(gate.failed) == 0
+	gate.failed == set()
 } else := {
 	"allow": false,
 	"basis": "none",

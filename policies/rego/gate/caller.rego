@@ -1,10 +1,23 @@
-# Who asks, for what, and how.
-package mahrem.gate
+# METADATA
+# title: Who asks, for what, and how
+# description: |
+#   The checks that look at the question alone and not at the person. They are the same
+#   for everybody about whom the question is asked.
+package mahrem.asked
 
-import data.mahrem.category
+import data.mahrem.gate
 import data.mahrem.named
 
 import future.keywords.not
+
+# What is left to ask about the person.
+missing := gate.required - passed
+
+well_formed if {
+	input.v == 1
+	is_array(input.categories)
+	input.case in {"none", "handled"}
+}
 
 # METADATA
 # title: The recipient is registered
@@ -157,16 +170,6 @@ passed contains "channel.private_enough" if {
 }
 
 # METADATA
-# title: The person lives alone, so the household sees nothing new
-# labels:
-#   check: channel.private_enough
-#   law: GDPR-5-1-f KVKK-12-1
-passed contains "channel.private_enough" if {
-	named.channel.discloses_to == "household"
-	input.subject.household == "single"
-}
-
-# METADATA
 # title: The message says nothing about the person that others should not see
 # labels:
 #   check: channel.private_enough
@@ -176,13 +179,6 @@ passed contains "channel.private_enough" if {
 	onlooker := named.channel.discloses_to
 	named.purpose.discloses[onlooker] == true
 }
-
-# METADATA
-# title: The act asks for at least one data category that may be opened
-# labels:
-#   check: categories.admitted
-#   law: GDPR-5-1-c GDPR-9-1 KVKK-4-2-c KVKK-6-2
-passed contains "categories.admitted" if category.granted[_]
 
 # METADATA
 # title: A persona can be offered instead of the person's data
@@ -202,7 +198,54 @@ passed contains "categories.admitted" if {
 	input.categories == []
 }
 
+# METADATA
+# title: The purpose works without a trigger
+# labels:
+#   check: trigger.fresh
+#   law: GDPR-5-1-d KVKK-4-2-b
+passed contains "trigger.fresh" if {
+	input.trigger == "none"
+	named.purpose.trigger in {"none", "optional"}
+}
+
+# METADATA
+# title: The trigger is recent enough to be welcome
+# labels:
+#   check: trigger.fresh
+#   law: GDPR-5-1-d KVKK-4-2-b
+passed contains "trigger.fresh" if {
+	input.trigger == "fresh"
+	named.purpose.trigger in {"optional", "required"}
+}
+
 office_act if {
 	input.role == "dpo"
 	input.recipient == "none"
+}
+
+# METADATA
+# title: Adults may be profiled
+# labels:
+#   law: GDPR-22 GDPR-recital-71
+ages contains "adult" if "adult" in named.purpose.ages
+
+# METADATA
+# title: The purpose does not profile and admits people of this age
+# labels:
+#   law: GDPR-8-1 CZ-110-2019-7
+ages contains age if {
+	named.purpose.profiling == false
+	some age in ["child", "youth", "unknown"]
+	age in named.purpose.ages
+}
+
+# METADATA
+# title: The purpose has a use for the category, which needs no open case or has one
+# labels:
+#   law: GDPR-5-1-c KVKK-4-2-c
+categories[category] := properties if {
+	some category in input.categories
+	named.purpose.categories[category]
+	properties := data.catalogue.categories[category]
+	properties.cases[input.case] == true
 }

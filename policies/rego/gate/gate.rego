@@ -5,6 +5,8 @@
 #   not pass, so a fact that is missing, unknown or malformed denies by itself.
 package mahrem.gate
 
+import data.mahrem.asked
+
 import future.keywords.not
 
 required := {
@@ -29,7 +31,7 @@ required := {
 	"trigger.fresh",
 }
 
-failed := required - passed
+failed := asked.missing - passed
 
 # METADATA
 # title: The facts have the form of mahrem.facts/v1
@@ -37,10 +39,8 @@ failed := required - passed
 #   check: facts.well_formed
 #   law: GDPR-5-2 KVKK-4-2
 passed contains "facts.well_formed" if {
-	input.v == 1
+	asked.well_formed
 	is_array(input.grants)
-	is_array(input.categories)
 	input.consent.explicit in {"yes", "no"}
 	input.consent.incentive in {"yes", "no"}
-	input.case in {"none", "handled"}
 }

@@ -1,7 +1,9 @@
 # Whom it is about.
 package mahrem.gate
 
+import data.mahrem.asked
 import data.mahrem.basis
+import data.mahrem.category
 import data.mahrem.named
 
 import future.keywords.not
@@ -62,25 +64,11 @@ passed contains "subject.not_objected" if {
 }
 
 # METADATA
-# title: Only adults are profiled, and an unknown age is nobody's
+# title: The purpose admits people of this age; only adults are profiled, and an unknown age is nobody's
 # labels:
 #   check: subject.of_age
-#   law: GDPR-8-1 GDPR-22 GDPR-recital-38 GDPR-recital-71
-passed contains "subject.of_age" if {
-	input.subject.age == "adult"
-	"adult" in named.purpose.ages
-}
-
-# METADATA
-# title: The purpose does not profile and admits people of this age
-# labels:
-#   check: subject.of_age
-#   law: GDPR-8-1 CZ-110-2019-7
-passed contains "subject.of_age" if {
-	input.subject.age in {"child", "youth", "unknown"}
-	named.purpose.profiling == false
-	input.subject.age in named.purpose.ages
-}
+#   law: GDPR-8-1 GDPR-22 GDPR-recital-38 GDPR-recital-71 CZ-110-2019-7
+passed contains "subject.of_age" if asked.ages[input.subject.age]
 
 # METADATA
 # title: It is known which law applies to the person
@@ -94,45 +82,21 @@ passed contains "jurisdiction.known" if input.subject.jurisdiction in data.catal
 # labels:
 #   check: basis.lawful
 #   law: GDPR-6-1 KVKK-5
-passed contains "basis.lawful" if basis.consent
+passed contains "basis.lawful" if basis.standing[_]
 
 # METADATA
-# title: It belongs to the contract with the person
+# title: The person lives alone, so the household sees nothing new
 # labels:
-#   check: basis.lawful
-#   law: GDPR-6-1 KVKK-5
-passed contains "basis.lawful" if basis.contract
-
-# METADATA
-# title: Law obliges the controller
-# labels:
-#   check: basis.lawful
-#   law: GDPR-6-1 KVKK-5
-passed contains "basis.lawful" if basis.legal_obligation
-
-# METADATA
-# title: There is a legitimate interest
-# labels:
-#   check: basis.lawful
-#   law: GDPR-6-1 KVKK-5
-passed contains "basis.lawful" if basis.legitimate_interests
-
-# METADATA
-# title: The purpose works without a trigger
-# labels:
-#   check: trigger.fresh
-#   law: GDPR-5-1-d KVKK-4-2-b
-passed contains "trigger.fresh" if {
-	input.trigger == "none"
-	named.purpose.trigger in {"none", "optional"}
+#   check: channel.private_enough
+#   law: GDPR-5-1-f KVKK-12-1
+passed contains "channel.private_enough" if {
+	named.channel.discloses_to == "household"
+	input.subject.household == "single"
 }
 
 # METADATA
-# title: The trigger is recent enough to be welcome
+# title: The act asks for at least one data category that may be opened
 # labels:
-#   check: trigger.fresh
-#   law: GDPR-5-1-d KVKK-4-2-b
-passed contains "trigger.fresh" if {
-	input.trigger == "fresh"
-	named.purpose.trigger in {"optional", "required"}
-}
+#   check: categories.admitted
+#   law: GDPR-5-1-c GDPR-9-1 KVKK-4-2-c KVKK-6-2
+passed contains "categories.admitted" if category.granted[_]
