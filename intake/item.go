@@ -53,10 +53,11 @@ type Catalogue interface {
 }
 
 // Classifier translates a retailer's words for a product into a product group of the
-// catalogue. It returns [UnknownGroup] when it does not know: a product that nobody can
-// judge is never treated as harmless.
+// catalogue: by its department, category and type, byte for byte, and by what the shop
+// calls it, in free text. It returns [UnknownGroup] when it does not know: a product that
+// nobody can judge is never treated as harmless.
 type Classifier interface {
-	ProductGroup(department, category, productType string) string
+	ProductGroup(department, category, productType, text string) string
 }
 
 // UnknownGroup is the product group of what cannot be classified.

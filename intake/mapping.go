@@ -87,11 +87,13 @@ type ValueMap struct {
 	ProductGroup *ProductGroupMap `yaml:"product_group"`
 }
 
-// ProductGroupMap names the columns that a classifier decides by.
+// ProductGroupMap names the columns that a classifier decides by. Text is the column with
+// what the shop calls the product, in free text.
 type ProductGroupMap struct {
 	Department string `yaml:"department"`
 	Category   string `yaml:"category"`
 	Type       string `yaml:"type"`
+	Text       string `yaml:"text"`
 }
 
 // AttributeMap makes an attribute of the catalogue.

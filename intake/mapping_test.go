@@ -268,3 +268,40 @@ identifiers:
 	fmt.Println(err)
 	// Output: checking mapping: /identifiers/0/kind: must be email, phone, customer_number or cookie_id
 }
+
+// What a shop calls a product is read where its own words say nothing, or too little.
+func TestPlanClassifiesByFreeText(t *testing.T) {
+	t.Parallel()
+	m, err := ParseMapping([]byte(goodMap + `events:
+  - type: purchase
+    stream: purchases
+    at: {column: at}
+    fields:
+      product_group: {product_group: {category: category, text: name}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := shippedWords(t)
+	p, err := newPlan(m, []string{"mail", "at", "category", "name"}, words, words, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row, want := range map[[2]string]string{
+		{"", "Těhotenský test Clear, 2 ks"}:  "health.pregnancy_test",
+		{"BATH", "GEBELİK TESTİ"}:            "health.pregnancy_test", // reveals what the category hides
+		{"BATH", "Red wine bubble bath"}:     "beauty.bath",           // the shop's own word counts
+		{"FAMILY PLANNING", "Lemonade"}:      "health.contraception",
+		{"NEVER SEEN", "Ekmek"}:              "bakery",
+		{"NEVER SEEN", "something entirely"}: string(policies.OtherGroup),
+		{"", ""}:                             UnknownGroup,
+	} {
+		item, problem := p.item([]string{"a@example.org", "2026-03-01T12:00:00Z", row[0], row[1]}, 1)
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		if got := item.Events[0].Event.Fields["product_group"]; got != privacy.NewPlain(want) {
+			t.Errorf("%q, %q: not %s", row[0], row[1], want)
+		}
+	}
+}

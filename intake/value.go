@@ -16,9 +16,9 @@ type value struct {
 	ValueMap
 	where  string
 	column int // -1: constant or product group
-	group  [3]int
+	group  [4]int
 	// groups remembers classifications: files repeat a few thousand words.
-	groups     map[[3]string]string
+	groups     map[[4]string]string
 	classifier Classifier
 }
 
@@ -34,8 +34,8 @@ func (b *binder) value(m ValueMap, at string) value {
 		if b.classifier == nil {
 			b.fail(at+"/product_group", "no classifier")
 		}
-		v.classifier, v.groups = b.classifier, map[[3]string]string{}
-		for i, name := range []string{g.Department, g.Category, g.Type} {
+		v.classifier, v.groups = b.classifier, map[[4]string]string{}
+		for i, name := range []string{g.Department, g.Category, g.Type, g.Text} {
 			v.group[i] = -1
 			if name != "" {
 				v.group[i] = b.column(name, at+"/product_group")
@@ -113,7 +113,7 @@ func (v *value) transform(text string) (string, *fault) {
 }
 
 func (v *value) productGroup(record []string) string {
-	var key [3]string
+	var key [4]string
 	for i, column := range v.group {
 		if column >= 0 {
 			key[i] = record[column]
@@ -123,8 +123,8 @@ func (v *value) productGroup(record []string) string {
 		return group
 	}
 	group := UnknownGroup
-	if key != [3]string{} {
-		if found := v.classifier.ProductGroup(key[0], key[1], key[2]); found != "" {
+	if key != [4]string{} {
+		if found := v.classifier.ProductGroup(key[0], key[1], key[2], key[3]); found != "" {
 			group = found
 		}
 	}

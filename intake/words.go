@@ -52,7 +52,16 @@ func (w Words) CategoryOf(name privacy.AttributeName) (privacy.DataCategory, boo
 	return a.Category, true
 }
 
-// ProductGroup implements [Classifier].
-func (w Words) ProductGroup(department, category, productType string) string {
-	return string(w.current().ProductGroup(department, category, productType))
+// ProductGroup implements [Classifier]. Free text counts where the shop's words say
+// nothing, and where it reveals something that they do not.
+func (w Words) ProductGroup(department, category, productType, text string) string {
+	c := w.current()
+	id := c.ProductGroup(department, category, productType)
+	if named, ok := c.GroupByTerm(text); ok {
+		group, _ := c.Group(id)
+		if called, _ := c.Group(named); id == policies.OtherGroup || called.Reveals() && !group.Reveals() {
+			id = named
+		}
+	}
+	return string(id)
 }

@@ -310,6 +310,7 @@ type Catalogue struct {
 	byCountry      map[string]privacy.Jurisdiction
 	defaultLaw     privacy.Jurisdiction
 	retail         retailIndex
+	terms          termIndex
 	valueSignals   map[valueKey][]Weight
 }
 

@@ -303,6 +303,7 @@ func (l *loader) checkIndexed(c *Catalogue) {
 		l.fail(fileGroups, nil, "there is no group %q", OtherGroup)
 	}
 	l.checkRetail(c)
+	l.indexTerms(c)
 }
 
 // checkRetail refuses a shop's word that means two groups.

@@ -49,7 +49,9 @@ type Group struct {
 	// Filler is whether the group may stand in for one that was taken out.
 	Filler   bool     `yaml:"filler"`
 	Taxonomy Taxonomy `yaml:"taxonomy"`
-	Retail   Retail   `yaml:"retail"`
+	// Terms find the group in free text.
+	Terms  Terms  `yaml:"terms"`
+	Retail Retail `yaml:"retail"`
 
 	// Weights are the inferences that the group points to, own and inherited, in
 	// catalogue order.

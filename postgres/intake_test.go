@@ -43,7 +43,7 @@ func (shopWords) CategoryOf(a privacy.AttributeName) (privacy.DataCategory, bool
 	return "", false
 }
 
-func (shopWords) ProductGroup(department, category, productType string) string {
+func (shopWords) ProductGroup(department, _, _, _ string) string {
 	return strings.ToLower(department)
 }
 
