@@ -91,6 +91,12 @@ func (e *Engine) ActivateContent(ctx context.Context, content *Content) error {
 	return e.activate(ctx, content, nil)
 }
 
+// ActivateFrom is [Engine.Activate] of what the source has now.
+func (e *Engine) ActivateFrom(ctx context.Context, source Source) error {
+	content, err := source.Read(ctx)
+	return e.activate(ctx, content, err)
+}
+
 func (e *Engine) activate(ctx context.Context, content *Content, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

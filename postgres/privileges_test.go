@@ -26,7 +26,7 @@ func TestPrivilegesOfTheApplication(t *testing.T) {
 		"changes evidence": `
 			select n.nspname || '.' || c.relname
 			from pg_class c join pg_namespace n on n.oid = c.relnamespace
-			where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('audit', 'consent')
+			where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('audit', 'consent', 'policy')
 			and (has_table_privilege($1, c.oid, 'update') or has_any_column_privilege($1, c.oid, 'update'))`,
 		"owns": `
 			select c.relname from pg_class c join pg_roles r on r.oid = c.relowner where r.rolname = $1

@@ -21,6 +21,7 @@ vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
 policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
+policies/fetch:    privacy policies
 consent:           privacy audit vault pseudonym policies
 dsar:              privacy audit vault pseudonym policies
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
@@ -36,7 +37,7 @@ server:            domain server/token; github.com/go-playground/validator/v10
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain vault/keydir migrations postgres server server/token internal/config internal/localpg
+internal/assembly: domain policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/bench:    domain; github.com/jackc/pgx/v5
 internal/cli:      domain vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term

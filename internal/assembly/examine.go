@@ -8,6 +8,7 @@ import (
 
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/internal/localpg"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/vault/keydir"
 )
 
@@ -27,7 +28,7 @@ const clockTolerance = 2 * time.Second
 func Examine(ctx context.Context, settings config.Config, logger *slog.Logger) []Finding {
 	e := &examination{}
 	e.note("settings", nil, "home %s", settings.Home)
-	engine, err := OpenPolicies(ctx, settings.Policies)
+	engine, err := trustedPolicies(ctx, settings)
 	if e.note("policies", err, "") {
 		catalogue := engine.Revision().Catalogue()
 		e.last().Detail = fmt.Sprintf("revision %s, %d purposes, %d attributes, %d inferences", engine.Revision().String()[:19],
@@ -60,6 +61,23 @@ func Examine(ctx context.Context, settings config.Config, logger *slog.Logger) [
 	e.clock(ctx, house)
 	e.log(ctx, house)
 	return e.findings
+}
+
+// trustedPolicies activates what a house would, but for what only the database knows.
+func trustedPolicies(ctx context.Context, settings config.Config) (*policies.Engine, error) {
+	if settings.Policies == "" {
+		return OpenPolicies(ctx, "")
+	}
+	keys, err := policyKeys(settings)
+	if err != nil {
+		return nil, err
+	}
+	source, err := policySource(settings.Policies)
+	if err != nil {
+		return nil, err
+	}
+	engine := policies.New(policies.Config{Keys: keys, Examine: examine})
+	return engine, engine.ActivateFrom(ctx, source)
 }
 
 type examination struct{ findings []Finding }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/internal/config"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/server/token"
@@ -50,8 +51,9 @@ type House struct {
 	Tokens   *token.Tokens
 	Services
 
-	options Options
-	closers []func(context.Context) error
+	options      Options
+	policySource policies.Source // nil for the bundle in the binary
+	closers      []func(context.Context) error
 }
 
 // Open opens everything, in the order in which it depends on one another, or nothing.

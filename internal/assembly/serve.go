@@ -67,13 +67,7 @@ func (h health) Checks(ctx context.Context) []server.Check {
 		{Name: "database", Err: h.DB.Ping(ctx)},
 		{Name: "log", Detail: fmt.Sprintf("%d entries", size), Err: err},
 	}
-	policy := server.Check{Name: "policies"}
-	if revision := h.Engine.Revision(); revision == nil {
-		policy.Err = fmt.Errorf("no policy is active: %w", privacy.ErrUnavailable)
-	} else {
-		policy.Detail = h.PolicyRevision()
-	}
-	return append(checks, policy)
+	return append(checks, h.policyCheck())
 }
 
 var _ gate.Engine = (*policies.Engine)(nil)
@@ -85,7 +79,7 @@ func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
-	return []server.Gauge{
+	return append(h.policyGauges(),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",
@@ -98,7 +92,7 @@ func (h *House) Gauges() []server.Gauge {
 			func(hits, misses uint64) float64 {
 				return float64(inHundreds(hits)) / float64(max(1, inHundreds(hits)+inHundreds(misses)))
 			}),
-	}
+	)
 }
 
 // inHundreds leaves out what single questions do: whether a decision was remembered says

@@ -2,7 +2,6 @@ package assembly
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,57 +52,6 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
 	return err
-}
-
-// openPolicies activates the first revision. Those that take its place while the house is
-// open are logged before they do, and those that were refused as well.
-func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
-	bundle, err := Bundle(h.Settings.Policies)
-	if err != nil {
-		return nil, err
-	}
-	opened := false
-	engine, err := policies.Open(ctx, bundle, policies.Config{
-		Commit: func(ctx context.Context, r *policies.Revision, content *policies.Content) error {
-			if err := h.keepBundle(ctx, r, content); err != nil || !opened {
-				return err
-			}
-			_, err := h.Log.Append(ctx, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())})
-			return err
-		},
-		Refused: func(refusal *policies.Refusal) {
-			if !opened {
-				return
-			}
-			h.options.Logger.Error("policies refused, the last good ones stay", "check", refusal.Check, "error", refusal.Err)
-			_, err := h.Log.Append(ctx, audit.Event{
-				Kind: audit.PolicyRefused, Outcome: audit.Denied, Policy: audit.Digest(refusal.Digest), Checks: []string{refusal.Check},
-			})
-			if err != nil {
-				h.options.Logger.Error("refusal of policies not logged", "check", refusal.Check, "error", err)
-			}
-		},
-	})
-	opened = true
-	return engine, err
-}
-
-// OpenPolicies compiles and activates the bundle at a place, as [Bundle] finds it.
-func OpenPolicies(ctx context.Context, place string) (*policies.Engine, error) {
-	bundle, err := Bundle(place)
-	if err != nil {
-		return nil, err
-	}
-	return policies.Open(ctx, bundle, policies.Config{})
-}
-
-// PolicyDigest is the digest of the policy revision in force.
-func (h *House) PolicyDigest() audit.Digest { return audit.Digest(h.Engine.Revision().Digest()) }
-
-// PolicyRevision is the digest as text.
-func (h *House) PolicyRevision() string {
-	digest := h.PolicyDigest()
-	return hex.EncodeToString(digest[:])
 }
 
 // checkKEK refuses a key directory that is not the database's own.

@@ -31,7 +31,7 @@ others keep asking. Each figure stands beside its limit. Measurements: ` + names
 			if err != nil {
 				return err
 			}
-			bundle, err := assembly.Bundle(settings.Policies)
+			bundle, err := assembly.Bundle(cmd.Context(), settings.Policies)
 			if err != nil {
 				return err
 			}

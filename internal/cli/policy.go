@@ -44,7 +44,7 @@ differs from what is expected.`,
 			if err != nil {
 				return err
 			}
-			bundle, err := assembly.Bundle(settings.Policies)
+			bundle, err := assembly.Bundle(cmd.Context(), settings.Policies)
 			if err != nil {
 				return err
 			}

@@ -72,7 +72,7 @@ Begin with: mahrem demo`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", config.DefaultHome(a.getenv, os.Getuid()), "directory this Mahrem lives in (MAHREM_HOME)")
-	flags.StringVar(&a.override.Policies, "policies", "", "directory with a policy bundle instead of the one in the binary (MAHREM_POLICIES)")
+	flags.StringVar(&a.override.Policies, "policies", "", "policy bundle instead of the one in the binary: a directory, a file or a URL (MAHREM_POLICIES)")
 	root.AddCommand(a.commands()...)
 	wrapArgs(root)
 	return root

@@ -14,7 +14,6 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/internal/assembly"
-	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/server"
 )
@@ -27,9 +26,11 @@ func (a *app) serveCommand() *cobra.Command {
 every second. At the end running requests are finished, and the log is closed after
 the last of them: nothing that was answered is missing from it.
 
-With --policies the directory is watched, and a bundle that changes is activated
-without a failed query; one that does not compile is refused and the last good one
-stays.`,
+With --policies the directory, file or URL is watched, and a signed bundle that changes
+is activated without a failed query. One that is unsigned, expired, older than what was
+active, does not compile or fails a scenario of its own is refused: the last good one
+stays, and /readyz, the log and a metric say why. Whose signature counts is in the file
+that the setting policies_key names.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (certificate == "") != (key == "") {
 				return usagef("--tls-certificate and --tls-key need each other")
@@ -69,9 +70,7 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	if settings.Policies != "" {
-		go func() { _ = house.Engine.Watch(watching, policies.NewFileSource(settings.Policies), time.Second) }()
-	}
+	go func() { _ = house.WatchPolicies(watching) }()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"
@@ -80,6 +79,9 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	err = a.screen.print(map[string]string{"address": address}, func(w io.Writer) { _, _ = fmt.Fprintln(w, address) })
 	if err != nil {
 		return err
+	}
+	if settings.Policies != "" && settings.PoliciesKey == "" {
+		a.screen.notef("DANGER: nobody's signature is asked for; whoever can change the policies there decides over everybody's data")
 	}
 	a.screen.notef("serving; policies %s; stop with ctrl-c", house.PolicyRevision()[:16])
 	config.CloseLog = func(ctx context.Context) error {

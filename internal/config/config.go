@@ -32,8 +32,15 @@ type Config struct {
 	// DatabaseURL is a PostgreSQL connection string. Empty means the embedded
 	// PostgreSQL in HOME/postgres.
 	DatabaseURL string `yaml:"database_url" validate:"omitempty,uri|contains=="`
-	// Policies is a directory with a policy bundle. Empty means the one in the binary.
-	Policies string `yaml:"policies" validate:"omitempty,dir"`
+	// Policies is where the policy bundle is: a directory, a file, or a URL. Empty means
+	// the one in the binary.
+	Policies string `yaml:"policies" validate:"omitempty,http_url|dir|file"`
+	// PoliciesKey is a file with the public keys of those whose bundles are believed, one
+	// a line. A bundle from outside that none of them signed decides nothing.
+	PoliciesKey string `yaml:"policies_key" validate:"omitempty,file,excluded_with=DangerAcceptUnsignedPolicies"`
+	// DangerAcceptUnsignedPolicies lets whoever can write to Policies decide what is done
+	// with everybody's data. It is for a machine on which rules are written.
+	DangerAcceptUnsignedPolicies bool `yaml:"danger_accept_unsigned_policies"`
 	// Listen is the address of the HTTP API. Empty means 127.0.0.1:8443.
 	Listen string `yaml:"listen" validate:"required,listen"`
 	// PublicURL is the https address by which others know the HTTP API, without a path. It
@@ -86,6 +93,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		Keys:        getenv("MAHREM_KEYS"),
 		DatabaseURL: getenv("MAHREM_DATABASE_URL"),
 		Policies:    getenv("MAHREM_POLICIES"),
+		PoliciesKey: getenv("MAHREM_POLICIES_KEY"),
 		Listen:      getenv("MAHREM_LISTEN"),
 		PublicURL:   getenv("MAHREM_PUBLIC_URL"),
 		Origin:      getenv("MAHREM_ORIGIN"),
@@ -100,6 +108,7 @@ func (c *Config) take(other Config) {
 		{&c.Keys, &other.Keys},
 		{&c.DatabaseURL, &other.DatabaseURL},
 		{&c.Policies, &other.Policies},
+		{&c.PoliciesKey, &other.PoliciesKey},
 		{&c.Listen, &other.Listen},
 		{&c.PublicURL, &other.PublicURL},
 		{&c.Origin, &other.Origin},
@@ -132,15 +141,16 @@ func (c *Config) readFile(path string) error {
 // names are the settings as somebody writes them.
 var names = map[string]string{
 	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
-	"Policies": "policies (MAHREM_POLICIES, --policies)", "Listen": "listen (MAHREM_LISTEN, --listen)",
-	"PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
+	"Policies": "policies (MAHREM_POLICIES, --policies)", "PoliciesKey": "policies_key (MAHREM_POLICIES_KEY)",
+	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
 // wants says what a setting must be; the value itself is not repeated, because a
 // connection string holds a password.
 var wants = map[string]string{
 	"DatabaseURL": "a PostgreSQL connection string",
-	"Policies":    "a directory that exists",
+	"Policies":    "a directory that exists, a file that exists, or an http(s) URL",
+	"PoliciesKey": "a file that exists, and cannot be beside danger_accept_unsigned_policies",
 	"Listen":      "host:port",
 	"PublicURL":   "an address such as https://mahrem.example.com, without a slash at the end",
 	"Origin":      "a name without spaces and plus signs, such as example.com/mahrem",

@@ -41,6 +41,9 @@ func TestLoadRefuses(t *testing.T) {
 		"plain address":    {env: "MAHREM_PUBLIC_URL", value: "http://mahrem.example.com", want: "public_url"},
 		"slash at the end": {env: "MAHREM_PUBLIC_URL", value: "https://mahrem.example.com/", want: "public_url"},
 		"query":            {env: "MAHREM_PUBLIC_URL", value: "https://mahrem.example.com?a", want: "public_url"},
+		"missing key":      {env: "MAHREM_POLICIES_KEY", value: "/does/not/exist", want: "policies_key"},
+		"odd URL":          {env: "MAHREM_POLICIES", value: "ftp://example.com/policies", want: "--policies"},
+		"key and danger":   {file: "danger_accept_unsigned_policies: true\n", env: "MAHREM_POLICIES_KEY", value: "config_test.go", want: "cannot be beside"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
 		"secret in URL":    {env: "MAHREM_DATABASE_URL", value: "hunter2", want: "connection string"},
 	}
@@ -61,6 +64,16 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("Load repeats a connection string: %v", err)
 			}
 		})
+	}
+}
+
+func TestPlacesOfPolicies(t *testing.T) {
+	t.Parallel()
+	for _, place := range []string{t.TempDir(), "config_test.go", "https://policies.example.com/bundle.tar.gz", "http://127.0.0.1:8080/b"} {
+		c, err := Load(t.TempDir(), env(map[string]string{"MAHREM_POLICIES": place, "MAHREM_POLICIES_KEY": "config_test.go"}), Config{})
+		if err != nil || c.Policies != place || c.PoliciesKey != "config_test.go" {
+			t.Errorf("%s: %+v, %v", place, c, err)
+		}
 	}
 }
 
