@@ -16,23 +16,34 @@ import (
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// script is a source that says one thing after the other, and then nothing new.
-type script struct{ steps chan step }
+// script is a source that says one thing after the other, and then nothing new, or that it
+// is still away.
+type script struct {
+	steps chan step
+	away  error
+}
 
 type step struct {
 	content *policies.Content
 	err     error
 }
 
-func newScript() script { return script{make(chan step)} }
+func newScript() *script { return &script{steps: make(chan step)} }
 
-func (s script) Read(context.Context) (*policies.Content, error) {
+func (s *script) Read(context.Context) (*policies.Content, error) {
 	select {
 	case now := <-s.steps:
+		s.away = nil
+		if errors.Is(now.err, privacy.ErrUnavailable) {
+			s.away = now.err
+		}
 		return now.content, now.err
 	default:
-		return nil, policies.ErrUnchanged
 	}
+	if s.away != nil {
+		return nil, s.away
+	}
+	return nil, policies.ErrUnchanged
 }
 
 // eventually waits for what somebody else does.
@@ -56,7 +67,7 @@ func noted(t *testing.T, text string) *policies.Content {
 }
 
 // watched is an engine that watches a script.
-func watched(t *testing.T, config policies.Config, first *policies.Content) (*policies.Engine, script) {
+func watched(t *testing.T, config policies.Config, first *policies.Content) (*policies.Engine, *script) {
 	t.Helper()
 	config.EvaluationLimit = time.Minute
 	engine := policies.New(config)
