@@ -100,7 +100,7 @@ func (r *Revision) probe(ctx context.Context, facts Facts) (Plan, error) {
 	if facts.Validate() != nil {
 		return deny(CheckWellFormed, nil), nil
 	}
-	return r.evaluate(ctx, &facts, activationLimit)
+	return r.evaluate(ctx, &facts, max(activationLimit, r.limit))
 }
 
 func contains[T comparable](list []T, item T) bool {

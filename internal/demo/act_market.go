@@ -12,7 +12,7 @@ import (
 
 // market: every situation of the market, played through the policies in force.
 func (s *stage) market(ctx context.Context, act *Act) error {
-	bundle, err := assembly.Bundle(s.house.Settings.Policies)
+	bundle, err := assembly.Bundle(ctx, s.house.Settings.Policies)
 	if err != nil {
 		return err
 	}
