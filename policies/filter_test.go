@@ -263,6 +263,29 @@ func TestFilterElse(t *testing.T) {
 	}
 }
 
+// TestFilterIsTriedBeforeItIsUsed: a plan that demands more than its checks, or less,
+// would make a filter that disagrees with it.
+func TestFilterIsTriedBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
+	for name, condition := range map[string]string{
+		"more": "gate.failed == set()\n\tinput.subject.household == \"single\"\n",
+		"less": "gate.failed - {\"recipient.contracted\"} == set()\n",
+	} {
+		engine, err := policies.Open(t.Context(), patched(t, "rego/plan.rego", "gate.failed == set()\n", condition), policies.Config{EvaluationLimit: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := statistics()
+		if name == "less" {
+			q.Recipient = "web_shop"
+		}
+		filter, err := engine.Revision().AudienceFilter(t.Context(), q)
+		if !errors.Is(err, policies.ErrPolicy) || !cmp.Equal(filter, policies.Filter{}) {
+			t.Errorf("%s: filter %+v, error %v", name, filter, err)
+		}
+	}
+}
+
 func TestFilterIsNotMadeForACallerWhoLeft(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -92,7 +92,11 @@ func (r *Revision) audienceFilter(ctx context.Context, facts *Facts) (filter Fil
 	for i, check := range r.required {
 		checks[i] = anyOf(ways[check]) // a check that no rule passes shuts out everybody
 	}
-	return simplify(allOf(checks)), nil
+	filter = simplify(allOf(checks))
+	if err := r.checkFilter(ctx, facts, filter); err != nil {
+		return Filter{}, err
+	}
+	return filter, nil
 }
 
 // waysToPass adds, for each check that a query finds, for whom a rule passes it.
