@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -34,7 +36,17 @@ type Access struct{ Subject, Action, Resource Entity }
 
 // Conformance decides about [Access] by the fixture of the AuthZEN certification. It is
 // for showing that the protocol is kept and for measuring it, and knows nobody.
-type Conformance struct{ query rego.PreparedEvalQuery }
+type Conformance struct {
+	query rego.PreparedEvalQuery
+	// memo is nil when it could not be proven exact.
+	memo *memory[bool]
+}
+
+// Limits of what the fixture remembers.
+const (
+	conformanceMemo = 4096
+	conformanceKey  = 1 << 10
+)
 
 // OpenConformance compiles the fixture that is built into the program, with the same
 // restrictions as every bundle.
@@ -60,12 +72,52 @@ func openConformance(ctx context.Context, module *ast.Module) (*Conformance, err
 	if err != nil {
 		return nil, err
 	}
-	return &Conformance{query: query}, nil
+	c := &Conformance{query: query}
+	err = proveReads(compiler, conformanceQuery, func(name string) bool {
+		return strings.HasPrefix(name, "input.subject.") || strings.HasPrefix(name, "input.action.") ||
+			name == "input.resource" || strings.HasPrefix(name, "input.resource.")
+	})
+	if err == nil {
+		c.memo = newMemory[bool](conformanceMemo)
+	}
+	return c, nil
 }
 
 // Decide returns whether the access is allowed. Properties that are not a JSON object
 // are an error wrapping [privacy.ErrInvalid]; nothing is allowed with an error.
+//
+// A decision that was made before about the same bytes is given again; that it depends on
+// nothing else was proven when the fixture was opened.
 func (c *Conformance) Decide(ctx context.Context, access Access) (bool, error) {
+	if c.memo == nil {
+		return c.evaluate(ctx, &access)
+	}
+	var room [256]byte
+	key := access.appendKey(room[:0])
+	if allowed, known := c.memo.get(key); known {
+		return allowed, nil
+	}
+	allowed, err := c.evaluate(ctx, &access)
+	if err == nil && len(key) <= conformanceKey {
+		c.memo.put(key, allowed)
+	}
+	return allowed, err
+}
+
+// appendKey appends bytes that are equal for equal requests and for no others.
+func (a *Access) appendKey(b []byte) []byte {
+	for _, e := range [...]*Entity{&a.Subject, &a.Action, &a.Resource} {
+		b = binary.AppendUvarint(b, uint64(len(e.Type)))
+		b = append(b, e.Type...)
+		b = binary.AppendUvarint(b, uint64(len(e.ID)))
+		b = append(b, e.ID...)
+		b = binary.AppendUvarint(b, uint64(len(e.Properties)))
+		b = append(b, e.Properties...)
+	}
+	return b
+}
+
+func (c *Conformance) evaluate(ctx context.Context, access *Access) (bool, error) {
 	subject, err := access.Subject.value(keyConformanceType)
 	if err != nil {
 		return false, err

@@ -1,10 +1,12 @@
 package policies
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -93,6 +95,43 @@ func TestConformance(t *testing.T) {
 		if got, err := conformance.Decide(t.Context(), access); got || !errors.Is(err, privacy.ErrInvalid) {
 			t.Errorf("properties %s: %t, %v, want ErrInvalid", properties, got, err)
 		}
+	}
+}
+
+// TestConformanceRemembersExactly: a decision is given again for the same request and
+// for no other, and the rules read nothing that is not in the key.
+func TestConformanceRemembersExactly(t *testing.T) {
+	t.Parallel()
+	conformance, err := OpenConformance(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conformance.memo == nil {
+		t.Fatal("the memo was not proven exact")
+	}
+	for range 3 {
+		for _, wrong := range playConformance(t, conformance) {
+			t.Error(wrong)
+		}
+	}
+	if hits, misses := conformance.memo.hits.Load(), conformance.memo.misses.Load(); misses != uint64(len(conformanceCases)) || hits != 2*misses {
+		t.Errorf("%d hits, %d misses, %d cases", hits, misses, len(conformanceCases))
+	}
+	long := conformanceCases[0].access()
+	long.Subject.Properties = []byte(`{"x":"` + strings.Repeat("x", conformanceKey) + `"}`)
+	before := len(conformance.memo.young)
+	if allowed, err := conformance.Decide(t.Context(), long); !allowed || err != nil || len(conformance.memo.young) != before {
+		t.Errorf("%t, %v; %d remembered", allowed, err, len(conformance.memo.young))
+	}
+	a := Access{Subject: Entity{Type: "ab", ID: "c"}}
+	b := Access{Subject: Entity{Type: "a", ID: "bc"}}
+	if bytes.Equal(a.appendKey(nil), b.appendKey(nil)) {
+		t.Error("two requests have one key")
+	}
+	// Rules that read the context are not remembered.
+	module := ast.MustParseModuleWithOpts(conformanceRules+"\nallowed if input.context.anything\n", ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true})
+	if other, err := openConformance(t.Context(), module); err != nil || other.memo != nil {
+		t.Errorf("rules that read more are remembered, %v", err)
 	}
 }
 

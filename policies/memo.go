@@ -5,49 +5,54 @@ import (
 	"sync/atomic"
 )
 
-// memo remembers plans by canonical facts, in two generations: when the young one is
-// full it becomes the old one, and what was not asked for since is forgotten.
-type memo struct {
+// memory remembers decisions by what they depend on, in two generations: when the young
+// one is full it becomes the old one, and what was not asked for since is forgotten.
+type memory[V any] struct {
 	limit        int
 	mu           sync.RWMutex
-	young, old   map[string]*Plan
+	young, old   map[string]*V
 	hits, misses atomic.Uint64
 }
+
+// memo remembers plans by canonical facts.
+type memo = memory[Plan]
 
 // defaultMemoLimit bounds a generation; a plan with its key is about 1 KiB.
 const defaultMemoLimit = 32768
 
-func newMemo(limit int) *memo {
-	return &memo{limit: limit, young: map[string]*Plan{}}
+func newMemo(limit int) *memo { return newMemory[Plan](limit) }
+
+func newMemory[V any](limit int) *memory[V] {
+	return &memory[V]{limit: limit, young: map[string]*V{}}
 }
 
-func (m *memo) get(key []byte) (Plan, bool) {
+func (m *memory[V]) get(key []byte) (value V, known bool) {
 	m.mu.RLock()
-	plan, ok := m.young[string(key)]
+	found, ok := m.young[string(key)]
 	old := false
 	if !ok {
-		plan, ok = m.old[string(key)]
+		found, ok = m.old[string(key)]
 		old = ok
 	}
 	m.mu.RUnlock()
 	if !ok {
 		m.misses.Add(1)
-		return Plan{}, false
+		return value, false
 	}
 	m.hits.Add(1)
 	if old {
-		m.put(key, *plan)
+		m.put(key, *found)
 	}
-	return *plan, true
+	return *found, true
 }
 
-func (m *memo) put(key []byte, plan Plan) {
+func (m *memory[V]) put(key []byte, value V) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.young) >= m.limit {
-		m.old, m.young = m.young, make(map[string]*Plan, m.limit/4)
+		m.old, m.young = m.young, make(map[string]*V, m.limit/4)
 	}
-	m.young[string(key)] = &plan
+	m.young[string(key)] = &value
 }
 
 // MemoStatus says how the memo of a revision does.

@@ -29,6 +29,7 @@ type house struct {
 	log     *postgres.AuditLog
 	loader  *intake.Loader
 	handler *server.Server
+	fixture *server.Server
 	token   string
 	engine  *policies.Engine
 	conns   int32
@@ -70,10 +71,11 @@ func newHouse(t testing.TB, url string) *house {
 	minted, err := tokens.Mint(privacy.Principal{ID: "bench", Role: privacy.RoleService, Recipient: Recipient}, time.Hour)
 	check(err)
 	h.token = minted.Token
-	h.handler = server.New(server.Services{
-		Tokens: tokens,
-		Gate:   gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{}),
-	}, server.Config{Log: slog.New(slog.DiscardHandler)})
+	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{})
+	h.handler = server.New(server.Services{Tokens: tokens, Gate: asker, Evaluator: asker}, server.Config{Log: slog.New(slog.DiscardHandler)})
+	conformance, err := policies.OpenConformance(ctx)
+	check(err)
+	h.fixture = server.New(server.Services{Tokens: tokens, Access: conformance}, server.Config{Log: slog.New(slog.DiscardHandler)})
 	return h
 }
 
@@ -86,6 +88,52 @@ type of struct{ names *pseudonym.Pseudonyms }
 
 func (o of) Of(privacy.RecipientID) (*pseudonym.Pseudonyms, error) { return o.names, nil }
 
+// TestAuthZEN measures the evaluations alone. With MAHREM_BENCH_AUTHZEN=1 it does so in
+// full, on a temporary cluster with fsync on.
+func TestAuthZEN(t *testing.T) {
+	access := &AccessConfig{Number: 100, Clients: [2]int{2, 4}}
+	config := PolicyConfig{Access: access, Only: []string{"authzen"}, Time: 100 * time.Millisecond}
+	url := ""
+	if os.Getenv("MAHREM_BENCH_AUTHZEN") != "" {
+		url, access.Number, access.Clients, config.Time = temporaryCluster(t), 0, [2]int{}, 0
+	} else {
+		url = pgtest.New(t).URL()
+	}
+	h := newHouse(t, url)
+	access.Fixture, access.People, access.Token, access.Loader, access.LogSize = h.fixture, h.handler, h.token, h.loader, h.log.Size
+	report, err := Policy(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", report.Markdown())
+	if len(report.Rows) != 3 {
+		t.Fatalf("%d rows", len(report.Rows))
+	}
+	for _, row := range report.Rows {
+		if row.Figure <= 0 || row.Measurement != "authzen" {
+			t.Errorf("%+v", row)
+		}
+	}
+	access.Token = "nobody"
+	if _, err := Policy(t.Context(), config); err == nil || !strings.Contains(err.Error(), "status 401") {
+		t.Errorf("with a bad token: %v", err)
+	}
+}
+
+// temporaryCluster is one of its own, with fsync on.
+func temporaryCluster(t *testing.T) string {
+	t.Helper()
+	pg, err := localpg.Start(t.Context(), localpg.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pg.Close() })
+	if _, err := postgres.Migrate(t.Context(), pg.URL()); err != nil {
+		t.Fatal(err)
+	}
+	return pg.URL()
+}
+
 // TestGate runs the comparison in small: that it measures, that it refuses to count
 // wrong answers, and that it leaves nothing behind. With MAHREM_BENCH_GATE=1 it runs it
 // in full on a temporary cluster, with fsync on, and prints the table.
@@ -94,15 +142,7 @@ func TestGate(t *testing.T) {
 	config := GateConfig{People: 30, Clients: []int{1, 4}, Rounds: 2, RoundTime: 60 * time.Millisecond}
 	url := ""
 	if os.Getenv("MAHREM_BENCH_GATE") != "" {
-		pg, err := localpg.Start(ctx, localpg.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = pg.Close() })
-		url = pg.URL()
-		if _, err := postgres.Migrate(ctx, url); err != nil {
-			t.Fatal(err)
-		}
+		url = temporaryCluster(t)
 		config = GateConfig{}
 		if n, err := strconv.Atoi(os.Getenv("MAHREM_BENCH_CLIENTS")); err == nil {
 			config.Clients = []int{n}

@@ -23,6 +23,10 @@ type target struct {
 	// want must be in every answer's body: an answer that is wrong is not counted as
 	// fast.
 	want []byte
+	// pieces is how often it must be in there; zero means once or more.
+	pieces int
+	// names are the pseudonyms of the people whom the requests are about.
+	names []string
 }
 
 // connection is one keep-alive connection over loopback TCP.
@@ -42,6 +46,7 @@ func dial(address string) (*connection, error) {
 
 var (
 	contentLength = []byte("Content-Length: ")
+	chunked       = []byte("Transfer-Encoding: chunked")
 	errAnswer     = errors.New("the answer is not the expected one")
 )
 
@@ -51,7 +56,7 @@ func (c *connection) ask(request []byte) (status int, body []byte, err error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, nil, fmt.Errorf("sending: %w", err)
 	}
-	length := -1
+	length, pieces := -1, false
 	for first := true; ; first = false {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -64,6 +69,9 @@ func (c *connection) ask(request []byte) (status int, body []byte, err error) {
 				return 0, nil, errAnswer
 			}
 			status, _ = strconv.Atoi(string(line[9:12]))
+		case len(line) == 0 && pieces:
+			err := c.chunks()
+			return status, c.body, err
 		case len(line) == 0:
 			if length < 0 {
 				return 0, nil, errAnswer
@@ -71,12 +79,45 @@ func (c *connection) ask(request []byte) (status int, body []byte, err error) {
 			c.body = slices.Grow(c.body[:0], length)[:length]
 			_, err := io.ReadFull(c.in, c.body)
 			return status, c.body, err
+		case bytes.Equal(line, chunked):
+			pieces = true
 		case bytes.HasPrefix(line, contentLength):
 			if length, err = strconv.Atoi(string(line[len(contentLength):])); err != nil {
 				return 0, nil, errAnswer
 			}
 		}
 	}
+}
+
+// chunks reads a body that comes in pieces (RFC 9112 section 7.1) without trailers.
+func (c *connection) chunks() error {
+	c.body = c.body[:0]
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 31)
+		if err != nil {
+			return errAnswer
+		}
+		n := len(c.body)
+		c.body = slices.Grow(c.body, int(size)+2)[:n+int(size)+2]
+		if _, err := io.ReadFull(c.in, c.body[n:]); err != nil {
+			return err
+		}
+		if c.body = c.body[:n+int(size)]; size == 0 {
+			return nil
+		}
+	}
+}
+
+// matches reports whether a body is an expected one.
+func (t *target) matches(body []byte) bool {
+	if t.pieces == 0 {
+		return bytes.Contains(body, t.want)
+	}
+	return bytes.Count(body, t.want) == t.pieces
 }
 
 // sample is what one round came to.
@@ -114,7 +155,7 @@ func load(ctx context.Context, t target, clients int, length time.Duration) (sam
 					break
 				}
 				status, body, err := c.ask(t.requests[n%len(t.requests)])
-				if err == nil && (status != http.StatusOK || !bytes.Contains(body, t.want)) {
+				if err == nil && (status != http.StatusOK || !t.matches(body)) {
 					err = fmt.Errorf("status %d: %w", status, errAnswer)
 				}
 				if err != nil {

@@ -288,6 +288,7 @@ func questions(address, token string, question Question, people int) (target, in
 		}
 		width += len(answer)
 		body = fmt.Sprintf(`{"data_subject":{"pseudonym":%q},"purpose":"recommendations","channel":"web","attributes":%s}`, got.Pseudonym, asked[question])
+		t.names = append(t.names, got.Pseudonym)
 		t.requests = append(t.requests, post("/v1/query", token, "application/json", []byte(body)))
 	}
 	if people == 0 {

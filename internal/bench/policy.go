@@ -25,6 +25,8 @@ type PolicyConfig struct {
 	Requests int
 	// EvaluationLimit bounds a decision; zero means as in operation.
 	EvaluationLimit time.Duration
+	// Access is what the measurement authzen asks; without it, it is left out.
+	Access *AccessConfig
 	// Progress hears what is going on; nil means that nobody does.
 	Progress func(step string, done, total int)
 }
@@ -74,6 +76,7 @@ var measurements = []measurement{
 	{"memo", measureMemo},
 	{"hits", measureHits},
 	{"reload", measureReload},
+	{"authzen", measureAuthZEN},
 }
 
 // PolicyMeasurements names the measurements.

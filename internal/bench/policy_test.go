@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/policies"
 )
 
@@ -15,7 +16,11 @@ func TestPolicy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("changes the policies over and over")
 	}
-	report, err := Policy(t.Context(), PolicyConfig{Time: 50 * time.Millisecond, Requests: 4000, EvaluationLimit: time.Minute})
+	h := newHouse(t, pgtest.New(t).URL())
+	access := &AccessConfig{
+		Fixture: h.fixture, People: h.handler, Token: h.token, Loader: h.loader, Number: 100, Clients: [2]int{2, 4}, LogSize: h.log.Size,
+	}
+	report, err := Policy(t.Context(), PolicyConfig{Access: access, Time: 50 * time.Millisecond, Requests: 4000, EvaluationLimit: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
