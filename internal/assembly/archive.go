@@ -38,3 +38,13 @@ func compileKept(ctx context.Context, kept []byte) (*policies.Revision, error) {
 	}
 	return content.Compile(ctx, policies.Config{EvaluationLimit: patience, MemoLimit: -1})
 }
+
+// CompilePolicies compiles the bundle at a place without activating it, for trying out
+// what it would decide.
+func CompilePolicies(ctx context.Context, place string) (*policies.Revision, error) {
+	content, err := policies.NewFileSource(place).Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return content.Compile(ctx, policies.Config{EvaluationLimit: patience, MemoLimit: -1})
+}

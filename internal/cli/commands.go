@@ -14,6 +14,7 @@ func (a *app) commands() []*cobra.Command {
 		a.consentCommand(),
 		a.caseCommand(),
 		a.eraseCommand(),
+		a.decisionCommand(),
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),

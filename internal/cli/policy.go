@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return group("policy", "Test and explain the policies", a.policyTest(), a.policyExplain())
+	return group("policy", "Test and explain the policies", a.policyTest(), a.policyExplain(), a.policyImpact())
 }
 
 // policyTestDocument is the outcome of policy test.

@@ -150,6 +150,7 @@ func writeAnswer(w io.Writer, d answerDocument, answer gate.Answer) {
 	for _, r := range d.Reasons {
 		t.add("reason", strings.TrimSpace(r.Code+": "+r.Title+" ("+strings.Join(r.Laws, ", ")+")"))
 	}
+	t.add("decision id", d.DecisionID)
 	t.add("log entry", fmt.Sprint(d.Log.Index))
 	t.writeTo(w, "")
 	if answer.Decision != gate.Allow {
