@@ -225,7 +225,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -263,6 +263,8 @@ func good(r *route) request {
 		out.token = string(r.roles[0])
 	}
 	switch r.path {
+	case "/v1/decisions/{decision_id}":
+		out.target = "/v1/decisions/" + receipt(42).DecisionID().String()
 	case "/v1/query":
 		out.body = queryBody
 	case pathEvaluation, pathEvaluations:

@@ -43,6 +43,7 @@ var routes = []route{
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
 	{method: "POST", path: "/v1/ingest", roles: []privacy.Role{privacy.RoleIngest}, slow: true, run: ingest},
 	{method: "POST", path: "/v1/reidentify", roles: []privacy.Role{privacy.RoleDPO}, run: handle(http.StatusOK, reidentify)},
+	{method: "GET", path: "/v1/decisions/{decision_id}", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: showDecision},
 	{method: "GET", path: "/v1/audit/checkpoint", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: checkpoint},
 	{method: "GET", path: "/healthz", run: alive},
 	{method: "GET", path: "/readyz", run: ready},

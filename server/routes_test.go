@@ -26,18 +26,19 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	// Written down a second time on purpose: who may do what is not to change by
 	// accident.
 	want := map[string][]privacy.Role{
-		"/v1/query":            {privacy.RoleService},
-		"/v1/query:batch":      {privacy.RoleService},
-		pathEvaluation:         {privacy.RoleService},
-		pathEvaluations:        {privacy.RoleService},
-		pathMetadata:           allRoles,
-		"/v1/consents":         {privacy.RoleService, privacy.RoleDPO},
-		"/v1/cases":            {privacy.RoleService, privacy.RoleDPO},
-		"/v1/cases:close":      {privacy.RoleService, privacy.RoleDPO},
-		"/v1/ingest":           {privacy.RoleIngest},
-		"/v1/reidentify":       {privacy.RoleDPO},
-		"/v1/audit/checkpoint": {privacy.RoleDPO, privacy.RoleAuditor},
-		"/healthz":             allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
+		"/v1/query":                   {privacy.RoleService},
+		"/v1/query:batch":             {privacy.RoleService},
+		pathEvaluation:                {privacy.RoleService},
+		pathEvaluations:               {privacy.RoleService},
+		pathMetadata:                  allRoles,
+		"/v1/consents":                {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases":                   {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases:close":             {privacy.RoleService, privacy.RoleDPO},
+		"/v1/ingest":                  {privacy.RoleIngest},
+		"/v1/reidentify":              {privacy.RoleDPO},
+		"/v1/audit/checkpoint":        {privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/decisions/{decision_id}": {privacy.RoleDPO, privacy.RoleAuditor},
+		"/healthz":                    allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
 	}
 	f := &fake{}
 	s := newServer(f, Config{})

@@ -26,9 +26,10 @@ type Services struct {
 	Intake     Ingester
 	// Mapping finds the mapping that a delivery names, or returns an error that wraps
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
-	Mapping func(name string) (*intake.Mapping, error)
-	Log     Checkpointer
-	Health  Health
+	Mapping   func(name string) (*intake.Mapping, error)
+	Decisions Decisions
+	Log       Checkpointer
+	Health    Health
 	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for
 	// showing conformance.
 	Access AccessDecider

@@ -17,6 +17,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	binary := plainBinary(t)
+	bundle, err := filepath.Abs(filepath.Join("..", "..", "policies"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -33,6 +37,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
+			env.Setenv("BUNDLE", bundle) // the one in the binary, to be copied and changed
 			env.Setenv("MAHREM_PG_BIN", os.Getenv("MAHREM_PG_BIN"))
 			path := os.Getenv("PATH")
 			if binary != "" {

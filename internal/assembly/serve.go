@@ -35,6 +35,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Consent:    h.Consent,
 		Cases:      h.Cases,
 		Intake:     h.Loader,
+		Decisions:  h.Archive,
 		Log:        h.Log,
 		Health:     health{h},
 	}, config), nil

@@ -66,7 +66,9 @@ again.`,
 			if err != nil {
 				return err
 			}
-			replay = func(kept *archive.Archive) (archive.Replay, error) { return kept.ReplayOne(cmd.Context(), operator(), id) }
+			replay = func(kept *archive.Archive) (archive.Replay, error) {
+				return kept.ReplayOne(cmd.Context(), operator(), id)
+			}
 		} else {
 			window, err := window("--since", since)
 			if err != nil {

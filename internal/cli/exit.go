@@ -25,7 +25,7 @@ var exitTexts = []struct {
 	text string
 }{
 	{exitOK, "done; for query: answered, whatever the decision was"},
-	{exitFailure, "failed or interrupted, and stderr says why; a check of doctor, demo or policy test that does not hold"},
+	{exitFailure, "failed or interrupted, and stderr says why; a check of doctor, demo, policy test or decision replay that does not hold"},
 	{exitUsage, "the command line or the input is not understood; nothing was done"},
 	{exitRejected, "intake load went through, but rows were rejected (see FILE.rejected.ndjson)"},
 	{exitLogBroken, "audit verify: the log does not prove itself; stdout names the first bad index"},
