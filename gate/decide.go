@@ -185,6 +185,8 @@ var ownReasons = []policies.Reason{
 	{Check: CheckPolicy, Title: "The policies did not decide", Laws: []string{"GDPR-25-2"}},
 	{Check: CheckPerson, Title: "This person's data is not available for this purpose on this channel", Laws: []string{"GDPR-5-1-a", "GDPR-6-1", "KVKK-5"}},
 	{Check: CheckCase, Title: "The case that was named is not an open one of this person", Laws: []string{"GDPR-5-1-b", "KVKK-4-2-c"}},
+	{Check: CheckCondition, Title: "Audiences may not be formed by one of these attributes for this purpose", Laws: []string{"GDPR-5-1-c", "GDPR-25-2", "KVKK-4-2-c"}},
+	{Check: CheckAudience, Title: "There are too few people to answer", Laws: []string{"GDPR-5-1-c", "GDPR-recital-26", "KVKK-4-2-c"}},
 	{Check: CheckCategory, Title: "A requested data category is not open here", Laws: []string{"GDPR-5-1-c", "GDPR-9-1", "KVKK-6-2"}},
 	{Check: CheckObserved, Title: "The recipient observes what it is obliged to", Laws: []string{"GDPR-28-3-a", "GDPR-5-1-f"}},
 	{Check: CheckCeiling, Title: "The legal basis carries this much detail", Laws: []string{"GDPR-5-1-c"}},

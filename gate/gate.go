@@ -37,6 +37,8 @@ type Config struct {
 	// Witness keeps what decisions were made of, before they are in the log. Nil keeps
 	// nothing: then no decision can be shown or made again later.
 	Witness Witness
+	// Audiences finds the people of audiences. Nil: no audience is answered.
+	Audiences AudienceStore
 }
 
 // Gate answers queries. It is safe for concurrent use.
@@ -50,6 +52,8 @@ type Gate struct {
 	sheets     sheets
 	counters   counters
 	kept       kept
+	// audiences bounds how many are looked for at once.
+	audiences chan struct{}
 }
 
 // New returns a gate. Everything but the config is required.
@@ -57,7 +61,7 @@ func New(store Store, engine Engine, v *vault.Vault, pseudonyms Pseudonyms, log 
 	if config.Chunks <= 0 {
 		config.Chunks = 4
 	}
-	return &Gate{store: store, engine: engine, vault: v, pseudonyms: pseudonyms, log: log, config: config}
+	return &Gate{store: store, engine: engine, vault: v, pseudonyms: pseudonyms, log: log, config: config, audiences: make(chan struct{}, maxAudiences)}
 }
 
 // Counters are totals since the start. They are about the house and not about anybody.
@@ -68,10 +72,13 @@ type Counters struct {
 	// Exposures counts answers that were added to an exposure ledger, Redone the
 	// decisions that were made again because another query came first.
 	Exposures, Redone uint64
+	// Disagreed counts kinds of people whom a filter let into an audience against the
+	// policies. They were left out; that there were any is a defect.
+	Disagreed uint64
 }
 
 type counters struct {
-	allowed, denied, failed, suppressed, exposures, redone atomic.Uint64
+	allowed, denied, failed, suppressed, exposures, redone, disagreed atomic.Uint64
 }
 
 // Counters returns the totals.
@@ -79,7 +86,7 @@ func (g *Gate) Counters() Counters {
 	c := &g.counters
 	return Counters{
 		Allowed: c.allowed.Load(), Denied: c.denied.Load(), Failed: c.failed.Load(), Suppressed: c.suppressed.Load(),
-		Exposures: c.exposures.Load(), Redone: c.redone.Load(),
+		Exposures: c.exposures.Load(), Redone: c.redone.Load(), Disagreed: c.disagreed.Load(),
 	}
 }
 

@@ -111,8 +111,20 @@ func (a answer) appendJSON(b []byte) ([]byte, error) {
 		b = appendReleased(append(appendKey(b, string(name)), '{'), a.Attributes[name])
 	}
 	b = append(b, '}')
+	b = appendObligations(b, a.Obligations)
+	b = appendReasons(appendKey(b, "reasons"), a.Reasons)
+	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
+	if a.consentToken != "" {
+		b = appendString(appendKey(b, "consent_token"), a.consentToken)
+	}
+	b = appendLog(appendKey(b, "log"), a.Receipt)
+	return append(b, '}'), nil
+}
+
+// appendObligations appends what must be observed as a member.
+func appendObligations(b []byte, obligations []gate.Obligation) []byte {
 	b = append(appendKey(b, "obligations"), '[')
-	for i, o := range a.Obligations {
+	for i, o := range obligations {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -128,14 +140,7 @@ func (a answer) appendJSON(b []byte) ([]byte, error) {
 		}
 		b = append(b, '}', '}')
 	}
-	b = append(b, ']')
-	b = appendReasons(appendKey(b, "reasons"), a.Reasons)
-	b = appendString(appendKey(b, "policy_revision"), a.PolicyRevision)
-	if a.consentToken != "" {
-		b = appendString(appendKey(b, "consent_token"), a.consentToken)
-	}
-	b = appendLog(appendKey(b, "log"), a.Receipt)
-	return append(b, '}'), nil
+	return append(b, ']')
 }
 
 func appendReasons(b []byte, reasons []policies.Reason) []byte {

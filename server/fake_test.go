@@ -30,8 +30,9 @@ const secret = "ayse.yilmaz@example.org"
 const (
 	queryBody = `{"data_subject":{"identifier":{"kind":"email","value":"` + secret + `"}},"purpose":"greeting","channel":"email","attributes":["first_name"]}`
 	// consentBody and the other bodies are good requests that tests bend.
-	consentBody = `{"data_subject":{"identifier":{"kind":"customer_number","value":"C-1"}},"action":"withdrawn","purpose":"newsletter","channel":"*","source":"web_form"}`
-	ingestBody  = `{"identifiers":[{"kind":"customer_number","value":"C-1042"}]}` + "\n"
+	consentBody  = `{"data_subject":{"identifier":{"kind":"customer_number","value":"C-1"}},"action":"withdrawn","purpose":"newsletter","channel":"*","source":"web_form"}`
+	audienceBody = `{"purpose":"recommendations","channel":"email","conditions":[{"attribute":"loyalty_tier","in":["gold","silver"]}]}`
+	ingestBody   = `{"identifiers":[{"kind":"customer_number","value":"C-1042"}]}` + "\n"
 )
 
 var (
@@ -86,6 +87,7 @@ type fake struct {
 
 	lastQuery      gate.Query
 	lastQuestion   gate.Question
+	lastAudience   gate.AudienceQuery
 	lastIdentifier privacy.Identifier
 	lastAction     consent.Action
 	lastChange     consent.Change
@@ -225,7 +227,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -271,6 +273,8 @@ func good(r *route) request {
 		out.body = personBody
 	case "/v1/query:batch":
 		out.body, out.contentType = queryBody+"\n"+queryBody+"\n", "application/x-ndjson"
+	case "/v1/audience":
+		out.body = audienceBody
 	case "/v1/consents":
 		out.body = consentOf(out.token, consentBody)
 	case "/v1/cases":

@@ -38,6 +38,7 @@ var routes = []route{
 	{method: "POST", path: pathEvaluation, roles: []privacy.Role{privacy.RoleService}, echoes: true, run: evaluation},
 	{method: "POST", path: pathEvaluations, roles: []privacy.Role{privacy.RoleService}, slow: true, echoes: true, run: evaluations},
 	{method: "GET", path: pathMetadata, echoes: true, run: showMetadata},
+	{method: "POST", path: "/v1/audience", roles: []privacy.Role{privacy.RoleService}, slow: true, run: findAudience},
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
 	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},

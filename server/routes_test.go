@@ -31,6 +31,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		pathEvaluation:                {privacy.RoleService},
 		pathEvaluations:               {privacy.RoleService},
 		pathMetadata:                  allRoles,
+		"/v1/audience":                {privacy.RoleService},
 		"/v1/consents":                {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases":                   {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":             {privacy.RoleService, privacy.RoleDPO},

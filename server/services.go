@@ -18,6 +18,7 @@ type Services struct {
 	Tokens     Authenticator
 	Gate       Asker
 	Evaluator  Evaluator
+	Audiences  AudienceFinder
 	Directory  Directory
 	Pseudonyms Pseudonyms
 	Reidentify Reidentifier

@@ -22,6 +22,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Tokens:    h.Tokens,
 		Gate:      h.Gate,
 		Evaluator: h.Gate,
+		Audiences: h.Gate,
 		Obligations: func() []string {
 			var names []string
 			for _, id := range h.Engine.Revision().Catalogue().Obligations() {
@@ -85,6 +86,8 @@ func (h *House) Gauges() []server.Gauge {
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",
 			func(c gate.Counters) uint64 { return c.Redone }),
+		counter("mahrem_gate_audience_disagreements_total", "Kinds of people whom a filter let into an audience against the policies; they were left out.",
+			func(c gate.Counters) uint64 { return c.Disagreed }),
 		memoGauge(h.Engine, "hits_total", "Decisions that were remembered, since the policies changed, in hundreds.", true,
 			func(hits, _ uint64) float64 { return float64(inHundreds(hits)) }),
 		memoGauge(h.Engine, "misses_total", "Decisions that had to be made, since the policies changed, in hundreds.", true,

@@ -27,6 +27,7 @@ type Services struct {
 	People     *postgres.VaultStore
 	Gate       *gate.Gate
 	Archive    *archive.Archive
+	Refresher  *gate.Refresher
 	Consent    *consent.Service
 	Cases      *casework.Service
 	Loader     *intake.Loader
@@ -45,7 +46,9 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
 	h.People = store
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
-	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log, gate.Config{Witness: h.Archive})
+	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log,
+		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB)})
+	h.Refresher = gate.NewRefresher(postgres.NewProfileStore(h.DB), h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,

@@ -10,6 +10,7 @@ func (a *app) commands() []*cobra.Command {
 		a.serveCommand(),
 		a.intakeCommand(),
 		a.queryCommand(),
+		a.audienceCommand(),
 		a.subjectCommand(),
 		a.consentCommand(),
 		a.caseCommand(),

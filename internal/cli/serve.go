@@ -71,6 +71,8 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = house.WatchPolicies(watching) }()
+	refreshing := house.Refreshing(watching, time.Second)
+	defer func() { stop(); <-refreshing }()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"
