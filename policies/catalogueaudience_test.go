@@ -67,7 +67,7 @@ func TestAudienceColumnsAreRefused(t *testing.T) {
 		"neither words nor open":        {tier, "audience: {}", "either words or open"},
 		"both":                          {tier, "audience: {words: [gold], open: true}", "either words or open"},
 		"a word twice":                  {tier, "audience: {words: [gold, gold]}", "different words"},
-		"unknown key of a column":       {tier, "audience: {word: [gold]}", "field word not found"},
+		"unknown key of a column":       {tier, "audience: {word: [gold]}", `unknown key "word"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

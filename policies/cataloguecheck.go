@@ -227,6 +227,9 @@ func (l *loader) checkJurisdictions(c *Catalogue) {
 			}
 		}
 		for _, country := range j.Countries {
+			if len(country) != 2 || !isJurisdictionKey(country) {
+				l.fail(fileJurisdictions, []string{string(id), "countries", country}, "%q is no country code of two capitals", country)
+			}
 			if other, ok := claimed[country]; ok {
 				l.fail(fileJurisdictions, []string{string(id), "countries", country}, "country %q belongs to %q already", country, other)
 			}

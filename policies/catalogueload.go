@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,25 +115,46 @@ func readFile[T any](l *loader, name string) T {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&value); err != nil {
-		l.errs = append(l.errs, fmt.Errorf("reading catalogue file %s: %s: %w", name, yamlComplaint(err), privacy.ErrInvalid))
+		l.misread(name, err)
 		return value
 	}
-	var more any
+	var more yaml.Node
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
-		l.errs = append(l.errs, fmt.Errorf("reading catalogue file %s: more than one document: %w", name, privacy.ErrInvalid))
+		l.errs = append(l.errs, fmt.Errorf("%s:%d: more than one document: %w", name, max(1, more.Line), privacy.ErrInvalid))
 		return value
 	}
 	l.contents[name] = content
 	return value
 }
 
-// yamlComplaint turns the decoder's list of errors into "line N: …; line M: …".
-func yamlComplaint(err error) string {
+// misread records what the YAML decoder complains about, one error a line. It says
+// "line N: …" or nothing of the place; then it is the file's beginning.
+func (l *loader) misread(name string, err error) {
+	complaints := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
 	if typed, ok := errors.AsType[*yaml.TypeError](err); ok {
-		return strings.Join(typed.Errors, "; ")
+		complaints = typed.Errors
 	}
-	return strings.TrimPrefix(err.Error(), "yaml: ")
+	for _, complaint := range complaints {
+		line := 1
+		if at, rest, ok := strings.Cut(complaint, ": "); ok {
+			if n, err := fmt.Sscanf(at, "line %d", &line); n == 1 && err == nil {
+				complaint = rest
+			}
+		}
+		complaint = strings.TrimSuffix(complaint, ": "+privacy.ErrInvalid.Error())
+		if match := unknownKey.FindStringSubmatch(complaint); match != nil {
+			complaint = fmt.Sprintf("unknown key %q", match[1])
+		} else if match := otherKind.FindStringSubmatch(complaint); match != nil {
+			complaint = "a value of another kind belongs here, not " + match[1]
+		}
+		l.errs = append(l.errs, fmt.Errorf("%s:%d: %s: %w", name, line, complaint, privacy.ErrInvalid))
+	}
 }
+
+var (
+	unknownKey = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	otherKind  = regexp.MustCompile("^cannot unmarshal (!!\\w+(?: `.*`)?) into .*$")
+)
 
 // fail records a complaint about the node at the path of keys and list values.
 func (l *loader) fail(file string, keys []string, format string, args ...any) {

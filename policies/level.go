@@ -3,6 +3,8 @@ package policies
 import (
 	"fmt"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -50,6 +52,16 @@ func (l *Level) UnmarshalText(text []byte) error {
 	parsed, err := ParseLevel(string(text))
 	if err != nil {
 		return err
+	}
+	*l = parsed
+	return nil
+}
+
+// UnmarshalYAML is [ParseLevel], and names the line.
+func (l *Level) UnmarshalYAML(node *yaml.Node) error {
+	parsed, err := ParseLevel(node.Value)
+	if err != nil || node.Kind != yaml.ScalarNode {
+		return fmt.Errorf("line %d: want exact, generalized, persona or withheld: %w", node.Line, privacy.ErrInvalid)
 	}
 	*l = parsed
 	return nil

@@ -312,7 +312,7 @@ func TestActivateRefusesAndKeepsTheLastGood(t *testing.T) {
 		{"check that is not required", policies.PolicyMutation, "rego/gate/gate.rego", "\t\"subject.known\",\n", "", "it is open although"},
 		{"check without law", policies.PolicyInvalid, "rego/gate/subject.rego", "#   law: GDPR-5-1-a KVKK-4-2-a\n", "", "has no title"},
 		{"plan of another shape", policies.PolicyMutation, "rego/plan.rego", "\"persona\": named.purpose.persona", "\"persona\": named.purpose.trigger", "reading plan"},
-		{"unknown key", policies.CatalogueInvalid, "catalogue/purposes.yaml", "profiling: true", "profilling: true", "purposes.yaml: line"},
+		{"unknown key", policies.CatalogueInvalid, "catalogue/purposes.yaml", "profiling: true", "profilling: true", "purposes.yaml:"},
 		{"unknown category", policies.CatalogueInvalid, "catalogue/purposes.yaml", "categories: {contact: exact}", "categories: {contacts: exact}", `unknown category "contacts"`},
 		{"unknown channel", policies.CatalogueInvalid, "catalogue/purposes.yaml", "channels: [partner]", "channels: [pigeon]", `unknown channel "pigeon"`},
 		{"profiling of youths", policies.CatalogueInvalid, "catalogue/purposes.yaml", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult]", "profiling: true\n  marketing: true\n  special: true\n  bases: {consent: exact}\n  ages: [adult, youth]", "adults only"},

@@ -44,6 +44,7 @@ internal/cli:      domain vault/keydir migrations server server/token internal/c
 internal/arch:
 cmd/mahrem:        internal/cli
 
+test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test consent:           vault/keydir
