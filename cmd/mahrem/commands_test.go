@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,9 +20,10 @@ import (
 // commands are what the scripts have besides mahrem itself.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"owner": owner,
-		"await": await,
-		"call":  call,
+		"owner":       owner,
+		"await":       await,
+		"call":        call,
+		"await-ready": awaitReady,
 	}
 }
 
@@ -82,4 +84,26 @@ func call(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = ts.Stdout().Write([]byte(response.Status + "\n" + string(content) + "\n"))
 	ts.Check(err)
+}
+
+// awaitReady ADDRESS PATTERN: ask /readyz until the answer matches.
+func awaitReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await-ready ADDRESS PATTERN")
+	}
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	url := strings.TrimSpace(ts.ReadFile(args[0])) + "/readyz"
+	var content []byte
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		response, err := http.Get(url)
+		ts.Check(err)
+		content, err = io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		ts.Check(err)
+		if pattern.Match(content) {
+			return
+		}
+	}
+	ts.Fatalf("/readyz never said %q, but %s", args[1], content)
 }

@@ -32,18 +32,29 @@ func OpenPolicies(ctx context.Context, place string) (*policies.Engine, error) {
 // binary when place is empty. Nothing but its form is checked: it is for those who write
 // and try rules, not for answering queries.
 func Bundle(ctx context.Context, place string) (fs.FS, error) {
+	content, err := ReadPolicies(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	return content.FS(), nil
+}
+
+// ReadPolicies is [Bundle] with the statement.
+func ReadPolicies(ctx context.Context, place string) (*policies.Content, error) {
 	if place == "" {
-		return policies.Bundle(), nil
+		return policies.ReadBundle(policies.Bundle())
 	}
 	source, err := policySource(place)
 	if err != nil {
 		return nil, err
 	}
-	content, err := source.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return content.FS(), nil
+	return source.Read(ctx)
+}
+
+// TryPolicies does with a bundle what a house does before it makes it active, but for
+// asking who signed it and what was active before. Nothing comes of it but the error.
+func TryPolicies(ctx context.Context, content *policies.Content) error {
+	return policies.New(policies.Config{Examine: examine}).ActivateContent(ctx, content)
 }
 
 func policySource(place string) (policies.Source, error) {

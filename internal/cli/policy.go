@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) policyCommand() *cobra.Command {
-	return group("policy", "Test and explain the policies", a.policyTest(), a.policyExplain(), a.policyImpact())
+	return group("policy", "Test, explain, weigh and sign the policies",
+		a.policyTest(), a.policyExplain(), a.policyImpact(), a.policyBundle())
 }
 
 // policyTestDocument is the outcome of policy test.
