@@ -136,8 +136,13 @@ func (p *state) decideReidentification(ctx context.Context, s *sheet, principal 
 	known, _ := s.catalogue.Purpose(purpose)
 	p.describe(&f, s, known)
 	plan, err := s.revision.Decide(ctx, f)
-	if err != nil {
+	if errors.Is(err, privacy.ErrUnavailable) {
 		return pseudonym.Decision{}, made{}, fmt.Errorf("deciding about reidentification: %w", err)
+	}
+	if err != nil {
+		return pseudonym.Decision{
+			Checks: []string{CheckPolicy}, Policy: audit.Digest(s.digest), Facts: audit.Digest(f.Digest()),
+		}, made{facts: f}, nil
 	}
 	return pseudonym.Decision{
 		Allow: plan.Allow, Checks: plan.Failed, Policy: audit.Digest(s.digest), Facts: audit.Digest(f.Digest()),

@@ -46,6 +46,7 @@ type Engine struct {
 	unread  atomic.Pointer[Refusal] // why the source cannot be read now
 
 	activations, refusals atomic.Uint64
+	failures              failures
 }
 
 // New returns an engine without a revision; call [Engine.Activate] before anything else.
@@ -193,6 +194,7 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 	revision := &Revision{
 		digest: content.digest(), catalogue: catalogue, compiler: compiler, reasons: reasons,
 		store: newStore(catalogue.document()), words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
+		failures: &e.failures,
 	}
 	if revision.plan, err = prepare(ctx, compiler, revision.store, planQuery); err != nil {
 		return nil, err

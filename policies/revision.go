@@ -42,6 +42,7 @@ type Revision struct {
 	limit     time.Duration
 	memo      *memo // nil when it could not be proven exact
 	memoNote  string
+	failures  *failures
 
 	filtersMu sync.Mutex
 	filters   map[string]Filter // by the canonical facts of the question
@@ -66,14 +67,14 @@ func (r *Revision) Decide(ctx context.Context, facts Facts) (Plan, error) {
 		return deny(CheckWellFormed, nil), nil
 	}
 	if r.memo == nil {
-		return r.evaluate(ctx, &facts, r.limit)
+		return r.decide(ctx, &facts)
 	}
 	var buffer [768]byte
 	key := facts.AppendCanonical(buffer[:0])
 	if plan, ok := r.memo.get(key); ok {
 		return plan, nil
 	}
-	plan, err := r.evaluate(ctx, &facts, r.limit)
+	plan, err := r.decide(ctx, &facts)
 	if err == nil {
 		r.memo.put(key, plan)
 	}
@@ -85,7 +86,16 @@ func (r *Revision) PlanUncached(ctx context.Context, facts Facts) (Plan, error) 
 	if err := facts.Validate(); err != nil {
 		return deny(CheckWellFormed, nil), nil
 	}
-	return r.evaluate(ctx, &facts, r.limit)
+	return r.decide(ctx, &facts)
+}
+
+// decide is evaluate for somebody who waits for the answer.
+func (r *Revision) decide(ctx context.Context, facts *Facts) (Plan, error) {
+	plan, err := r.evaluate(ctx, facts, r.limit)
+	if err != nil {
+		r.failures.count(err)
+	}
+	return plan, err
 }
 
 // evaluate asks the rules. Whatever goes wrong in there is an error and never a plan.
@@ -109,7 +119,7 @@ func (r *Revision) evaluate(ctx context.Context, facts *Facts, limit time.Durati
 func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Value, limit time.Duration, options ...rego.EvalOption) (value ast.Value, err error) {
 	defer func() {
 		if recover() != nil {
-			value, err = nil, fmt.Errorf("evaluating rules: panic: %w", ErrPolicy)
+			value, err = nil, fmt.Errorf("evaluating rules: %w: %w", errPanicked, ErrPolicy)
 		}
 	}()
 	if ctx.Err() != nil {
@@ -122,8 +132,8 @@ func evaluate(ctx context.Context, query *rego.PreparedEvalQuery, input ast.Valu
 	options = append(all[:4], options...)
 	results, err := query.Eval(ctx, options...)
 	switch {
-	case topdown.IsCancel(err):
-		return nil, fmt.Errorf("evaluating rules: longer than %v: %w", limit, ErrPolicy)
+	case topdown.IsCancel(err), cancel.Cancelled(): // also when the last step did not notice
+		return nil, fmt.Errorf("evaluating rules: longer than %v: %w: %w", limit, errSlow, ErrPolicy)
 	case err != nil:
 		return nil, fmt.Errorf("evaluating rules: %w: %w", err, ErrPolicy)
 	case len(results) != 1 || len(results[0].Expressions) != 1:

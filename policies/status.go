@@ -13,6 +13,8 @@ type Status struct {
 	Refused *Refusal
 	// Activations and Refusals are totals.
 	Activations, Refusals uint64
+	// Failures are totals of decisions that the rules failed to make.
+	Failures Failures
 }
 
 // Status returns how the engine is now.
@@ -20,6 +22,7 @@ func (e *Engine) Status() Status {
 	s := Status{
 		Revision: e.Revision(), Refused: e.unread.Load(),
 		Activations: e.activations.Load(), Refusals: e.refusals.Load(),
+		Failures: e.failures.read(),
 	}
 	if s.Revision != nil {
 		s.Expired = s.Revision.expired(e.config.Now())

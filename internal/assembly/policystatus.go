@@ -55,7 +55,13 @@ func (h *House) policyGauges() []server.Gauge {
 		}
 		return 0
 	}
+	failed := func(read func(policies.Failures) uint64) func(policies.Status) float64 {
+		return func(s policies.Status) float64 { return float64(read(s.Failures)) }
+	}
 	return []server.Gauge{
+		gauge("slow_total", "Decisions denied because the policies took too long.", true, failed(func(f policies.Failures) uint64 { return f.Slow })),
+		gauge("panics_total", "Decisions denied because evaluating the policies broke down.", true, failed(func(f policies.Failures) uint64 { return f.Panicked })),
+		gauge("broken_total", "Decisions denied because the policies contradicted themselves.", true, failed(func(f policies.Failures) uint64 { return f.Broken })),
 		gauge("activations_total", "Policies that became active.", true, func(s policies.Status) float64 { return float64(s.Activations) }),
 		gauge("refusals_total", "Policies that were refused, could not be read, or expired while they were active.", true,
 			func(s policies.Status) float64 { return float64(s.Refusals) }),
