@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strconv"
 
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -51,7 +52,30 @@ func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engi
 			PolicyRow{What: side.what, Figure: took.Seconds() * 1000, Unit: "ms"}.atMost(0.12),
 			PolicyRow{What: side.what, Figure: math.Round(allocations), Unit: "allocations"}.atMost(500))
 	}
-	return rows, nil
+	first, err := measureFirst(ctx, config, revision)
+	return append(rows, first...), err
+}
+
+// measureFirst measures a plan for a question that nobody put before, of which nothing
+// is remembered.
+func measureFirst(ctx context.Context, config PolicyConfig, revision *policies.Revision) ([]PolicyRow, error) {
+	facts, n := shopper(), 0
+	categories := append([]privacy.DataCategory{""}, facts.Categories...)
+	took, allocations, err := timed(config.Time/2, func() error {
+		n++
+		categories[0] = privacy.DataCategory("none." + strconv.Itoa(n))
+		facts.Categories = categories
+		plan, err := revision.PlanUncached(ctx, facts)
+		if err == nil && !plan.Allow {
+			err = errNotDecided
+		}
+		return err
+	})
+	row := PolicyRow{What: "plan, evaluated, question asked the first time", Met: true}
+	inTime, inAllocations := row, row
+	inTime.Figure, inTime.Unit = took.Seconds()*1000, "ms"
+	inAllocations.Figure, inAllocations.Unit = math.Round(allocations), "allocations"
+	return []PolicyRow{inTime, inAllocations}, err
 }
 
 // measureMemo measures a decision that is remembered.
