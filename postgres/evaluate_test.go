@@ -103,6 +103,8 @@ func TestEvaluationEffects(t *testing.T) {
 	if e := b.mustEvaluate(t, service("recommender"), question); e.Decision != gate.Deny || e.Basis != "" || !e.ValidUntil.IsZero() ||
 		len(e.Reasons) != 1 || e.Reasons[0].Check != gate.CheckPerson {
 		t.Errorf("without consent: %+v", e)
+	} else if entry := readEntry(t, b.db, e.Receipt.Index()); !slices.Equal(entry.Checks, []string{"basis.lawful"}) {
+		t.Errorf("without consent the entry names %v", entry.Checks)
 	}
 	b.choose(t, key, consent.Granted, "recommendations")
 	e := b.mustEvaluate(t, service("recommender"), question)
@@ -126,6 +128,12 @@ func TestEvaluationEffects(t *testing.T) {
 	question.Attributes = []privacy.AttributeName{"purchases.product_groups", "location.precise"}
 	if e := b.mustEvaluate(t, service("recommender"), question); e.Decision != gate.Allow {
 		t.Errorf("all are required, and all have an effect: %v", e.Reasons)
+	}
+
+	question.RequireAll, question.Attributes = false, []privacy.AttributeName{"first_name"}
+	e = b.mustEvaluate(t, service("recommender"), question)
+	if entry := readEntry(t, b.db, e.Receipt.Index()); e.Decision != gate.Deny || !slices.Equal(entry.Checks, []string{gate.CheckCategory}) {
+		t.Errorf("nothing may be told: %s, the entry names %v", e.Decision, entry.Checks)
 	}
 
 	// All that the purpose admits, and nothing else.

@@ -109,6 +109,8 @@ func (a *asked) readContext(r *looseReader, key string) *fault {
 		return keepWord(r, key, &a.Channel)
 	case "consent_token":
 		return keepWord(r, key, &a.ConsentToken)
+	case "case":
+		return keepWord(r, key, &a.Case)
 	case "require_all":
 		return r.within(key, func() (f *fault) {
 			a.RequireAll, f = r.yes()
@@ -169,6 +171,7 @@ func placeOf(pointer string) string {
 		{"/channel", "/context/channel"},
 		{"/consent_token", "/context/consent_token"},
 		{"/trigger", "/context/trigger"},
+		{"/case", "/context/case"},
 	} {
 		if rest, ok := strings.CutPrefix(pointer, place[0]); ok {
 			if place[0] == "/data_subject" {

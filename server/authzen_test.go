@@ -291,7 +291,7 @@ func TestCertificationDiscovery(t *testing.T) {
 // personBody is an evaluation about a person.
 const personBody = `{"subject":{"type":"service","id":"shop"},"action":{"name":"personalize","properties":{"purpose":"greeting"}},` +
 	`"resource":{"type":"profile","id":"AXJ0","properties":{"attributes":["first_name","city"]}},` +
-	`"context":{"channel":"web","consent_token":"AQAAAAAAAAAq","require_all":true,"trigger":{"occurred_at":"2026-03-01T12:00:00Z"},` +
+	`"context":{"channel":"web","case":"0123","consent_token":"AQAAAAAAAAAq","require_all":true,"trigger":{"occurred_at":"2026-03-01T12:00:00Z"},` +
 	`"supported_obligations":["custom","step-up"],"supported_custom_obligations":["use_before","something"],"time":"2026"}}`
 
 func TestEvaluationAboutAPerson(t *testing.T) {
@@ -310,7 +310,7 @@ func TestEvaluationAboutAPerson(t *testing.T) {
 	wantQuestion := gate.Question{
 		Query: gate.Query{
 			DataSubject: gate.Ref{Pseudonym: "AXJ0"}, Purpose: "greeting", Channel: "web", Attributes: []privacy.AttributeName{"first_name", "city"},
-			ConsentToken: "AQAAAAAAAAAq", Trigger: &gate.Trigger{OccurredAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+			ConsentToken: "AQAAAAAAAAAq", Case: "0123", Trigger: &gate.Trigger{OccurredAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		},
 		RequireAll: true, Negotiated: true, Observes: []policies.ObligationID{"use_before", "something"},
 	}
@@ -372,7 +372,7 @@ func TestEvaluationThatIsNotUnderstood(t *testing.T) {
 	}
 	for pointer, want := range map[string]string{
 		"/purpose": "/action/properties/purpose", "/channel": "/context/channel", "/attributes/2": "/resource/properties/attributes/2",
-		"/data_subject/pseudonym": "/resource/id", "/consent_token": "/context/consent_token", "/trigger/occurred_at": "/context/trigger/occurred_at", "/other": "",
+		"/data_subject/pseudonym": "/resource/id", "/consent_token": "/context/consent_token", "/trigger/occurred_at": "/context/trigger/occurred_at", "/case": "/context/case", "/other": "",
 	} {
 		f.err = fmt.Errorf("evaluating: %w", &privacy.FieldError{Pointer: pointer, Reason: "is not in the catalogue"})
 		w := do(s, ofAuthZEN(pathEvaluation, personBody))
