@@ -98,6 +98,19 @@ func (e *Engine) ActivateFrom(ctx context.Context, source Source) error {
 	return e.activate(ctx, content, err)
 }
 
+// Resume makes a bundle active that was so before, because what should take its place was
+// refused. [Engine.Status] goes on saying why. The bundle is tried like any other, but that
+// it is refused is told to the caller alone.
+func (e *Engine) Resume(ctx context.Context, content *Content) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.try(ctx, content); err != nil {
+		return fmt.Errorf("resuming policies: %w", err)
+	}
+	e.activations.Add(1)
+	return nil
+}
+
 func (e *Engine) activate(ctx context.Context, content *Content, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -145,9 +158,13 @@ func (e *Engine) try(ctx context.Context, content *Content) (err error) {
 		return refuse(PolicyMutation, err)
 	}
 	if e.config.Examine != nil {
+		// Nobody waits for these answers, and a machine that is busy with others must not look
+		// like a scenario that fails.
+		revision.limit = max(activationLimit, e.config.EvaluationLimit)
 		if err := e.config.Examine(ctx, revision, content.FS()); err != nil {
 			return refuse(PolicyCases, err)
 		}
+		revision.limit = e.config.EvaluationLimit
 	}
 	if e.config.Commit != nil {
 		if err := e.config.Commit(ctx, revision, content); err != nil {

@@ -29,10 +29,9 @@ func NewPolicyStore(db *DB, log *AuditLog) *PolicyStore { return &PolicyStore{db
 // same number.
 func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, event audit.Event) (bool, error) {
 	// Mostly nothing is new, and then nothing needs a transaction.
-	var newest activation
-	err := s.db.pool.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("recording activation: %w", translate(err))
+	newest, err := s.newest(ctx)
+	if err != nil {
+		return false, fmt.Errorf("recording activation: %w", err)
 	}
 	if known, err := newest.has(signed); known || err != nil {
 		return false, err
@@ -60,6 +59,28 @@ func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, even
 		return false, fmt.Errorf("recording activation: %w", err)
 	}
 	return true, nil
+}
+
+// Newest returns the digest of the bundle with the highest number, or an error that wraps
+// [privacy.ErrNotFound] before the first.
+func (s *PolicyStore) Newest(ctx context.Context) (digest [32]byte, err error) {
+	newest, err := s.newest(ctx)
+	if err == nil && newest.sequence == 0 {
+		err = privacy.ErrNotFound
+	}
+	if err != nil {
+		return digest, fmt.Errorf("reading activations: %w", err)
+	}
+	copy(digest[:], newest.digest)
+	return digest, nil
+}
+
+func (s *PolicyStore) newest(ctx context.Context) (newest activation, err error) {
+	err = s.db.pool.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return activation{}, translate(err)
+	}
+	return newest, nil
 }
 
 const sqlPolicyNewest = `select sequence, digest from policy.activation order by sequence desc limit 1`

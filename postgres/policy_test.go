@@ -21,6 +21,9 @@ func TestActivationsOnlyGoForward(t *testing.T) {
 		signed.Sequence, signed.Digest = sequence, [32]byte{digest}
 		return store.Activate(t.Context(), signed, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(signed.Digest)})
 	}
+	if _, err := store.Newest(t.Context()); !errors.Is(err, privacy.ErrNotFound) {
+		t.Errorf("before the first: %v", err)
+	}
 	for _, step := range []struct {
 		sequence uint64
 		digest   byte
@@ -48,6 +51,9 @@ func TestActivationsOnlyGoForward(t *testing.T) {
 		if err != nil || (after == before+1) != step.added {
 			t.Errorf("sequence %d, digest %c: the log grew from %d to %d, %v", step.sequence, step.digest, before, after, err)
 		}
+	}
+	if digest, err := store.Newest(t.Context()); err != nil || digest != [32]byte{'c'} {
+		t.Errorf("the newest is %x, %v", digest, err)
 	}
 }
 

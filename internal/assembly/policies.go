@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -110,8 +111,34 @@ func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
 	}
 	engine := policies.New(c)
 	err = engine.ActivateFrom(ctx, h.policySource)
+	if err != nil && ctx.Err() == nil {
+		if resumeErr := h.resumePolicies(ctx, engine, commit.store); resumeErr == nil {
+			err = nil
+		} else if !errors.Is(resumeErr, privacy.ErrNotFound) {
+			err = errors.Join(err, resumeErr)
+		}
+	}
 	commit.opened.Store(true)
 	return engine, err
+}
+
+// resumePolicies makes the bundle active again that was the last to be, from where it was
+// kept: a start is no reason to lose the last good policies. They are verified as if they
+// had come from outside.
+func (h *House) resumePolicies(ctx context.Context, engine *policies.Engine, store *postgres.PolicyStore) error {
+	digest, err := store.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	kept, err := postgres.NewArchiveStore(h.DB).Bundle(ctx, audit.Digest(digest))
+	if err != nil {
+		return err
+	}
+	content, err := policies.ParseArchive(kept)
+	if err != nil {
+		return err
+	}
+	return engine.Resume(ctx, content)
 }
 
 // policyCommit records activations.
@@ -155,7 +182,7 @@ func (h *House) noteRefusal(ctx context.Context, refusal *policies.Refusal) {
 
 // examine plays the scenarios of a candidate. Those of the bundle in the binary were
 // played when it was built. A decision that takes too long fails its case, and a machine
-// can be busy for a moment, so a failure must happen twice.
+// can be very busy, so a failure must happen twice.
 func examine(ctx context.Context, r *policies.Revision, bundle fs.FS) error {
 	if digest, err := policies.BundleDigest(policies.Bundle()); err == nil && digest == r.Digest() {
 		return nil

@@ -93,7 +93,8 @@ func (d *policyDesk) sign(c *policies.Content, sequence uint64) *policies.Conten
 
 func (d *policyDesk) put(c *policies.Content) {
 	d.t.Helper()
-	if err := os.WriteFile(d.settings.Policies, c.AppendArchive(nil), 0o600); err != nil {
+	next := d.settings.Policies + ".new"
+	if err := errors.Join(os.WriteFile(next, c.AppendArchive(nil), 0o600), os.Rename(next, d.settings.Policies)); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -116,6 +117,32 @@ func (d *policyDesk) refused(check string) {
 	if refusal, ok := errors.AsType[*policies.Refusal](err); !ok || refusal.Check != check {
 		d.t.Errorf("Open: %v, want %s", err, check)
 	}
+	d.wantLogged(check)
+}
+
+// resumed opens the house and fails unless it goes on with the last good policies, and
+// says with that word why not with others.
+func (d *policyDesk) resumed(sequence uint64, check string) {
+	d.t.Helper()
+	house, err := d.open()
+	if err != nil {
+		d.t.Errorf("instead of going on after %s: %v", check, err)
+		return
+	}
+	status := house.Engine.Status()
+	if signed, _ := status.Revision.Signed(); signed.Sequence != sequence || status.Refused == nil || status.Refused.Check != check {
+		d.t.Errorf("goes on with sequence %d after %v, want %d after %s", signed.Sequence, status.Refused, sequence, check)
+	}
+	if err := house.Close(d.t.Context()); err != nil {
+		d.t.Error(err)
+	}
+	if check != policies.BundleUnavailable {
+		d.wantLogged(check)
+	}
+}
+
+func (d *policyDesk) wantLogged(check string) {
+	d.t.Helper()
 	house, err := Open(d.t.Context(), builtIn(d.settings), Options{MaxConns: 4})
 	if err != nil {
 		d.t.Fatal(err)
@@ -154,18 +181,26 @@ func TestAHouseBelievesOnlySignedPolicies(t *testing.T) {
 	if _, after := last(t, again); after != before {
 		t.Error("a start with the same policies was logged as a change")
 	}
+	// What must not take its place does not, and the last good one survives the start.
 	d.put(d.sign(d.bundle("older"), 4))
-	d.refused(policies.BundleSequence)
+	d.resumed(5, policies.BundleSequence)
 	d.put(d.sign(d.bundle("other"), 5))
-	d.refused(policies.BundleSequence)
+	d.resumed(5, policies.BundleSequence)
 	d.put(d.sign(d.bundle("2"), 6))
 	if _, err := d.open(); err != nil {
 		t.Fatal(err)
 	}
 	d.put(d.sign(d.bundle("1"), 5))
-	d.refused(policies.BundleSequence)
+	d.resumed(6, policies.BundleSequence)
+	d.put(d.bundle("7"))
+	d.resumed(6, policies.BundleUnsigned)
+	if err := os.Remove(d.settings.Policies); err != nil {
+		t.Fatal(err)
+	}
+	d.resumed(6, policies.BundleUnavailable)
 
-	d.put(d.sign(d.bundle("3"), 7))
+	// But not beyond its own end.
+	d.put(d.sign(d.bundle("8"), 8))
 	d.now = d.now.Add(24*time.Hour + time.Second)
 	d.refused(policies.BundleExpired)
 }
