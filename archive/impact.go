@@ -35,13 +35,23 @@ type Change struct {
 	Purpose privacy.Purpose
 	// Who says whom it is about, as far as the facts do.
 	Who Who
-	// Opens and Closes say what: "everything", a data category, an attribute with its
-	// levels, "persona label". Duties are obligations that come (+) or go (-).
+	// Opens and Closes say what: "everything", a data category, "persona label". Duties
+	// are obligations that come (+) or go (-).
 	Opens, Closes, Duties []string
+	// Levels are released attributes that would be told in more or less detail, by name.
+	Levels []LevelChange
 	// Failed are the checks that the candidate's denial names.
 	Failed    []string
 	Decisions uint64
 	People    People
+}
+
+// LevelChange is a change of how much of one attribute is told.
+type LevelChange struct {
+	Attribute privacy.AttributeName
+	From, To  policies.Level
+	// Decisions is how many released it.
+	Decisions uint64
 }
 
 // Who are the facts about a person that a change is told by.
@@ -106,20 +116,18 @@ func (a *Archive) Impact(ctx context.Context, by privacy.Principal, candidate *p
 	return impact, err
 }
 
-// change compares the decision that was made with the one that the candidate makes.
-// Released are the attributes that the recipient got. It reports whether anything is
-// different, and whether that follows from the plans alone, so that it holds for every
-// decision on these facts.
+// compare fills in what is different between the decision that was made and the one that
+// the candidate makes. Released are the attributes that the recipient got; without the
+// old revision their levels are not compared. It reports whether anything is different,
+// and whether that follows from the plans alone, so that it holds for every decision on
+// these facts.
 func (c *Change) compare(old, candidate *policies.Revision, was, would *policies.Plan, released []privacy.AttributeName) (different, whole bool) {
 	switch {
 	case was.Allow && !would.Allow:
 		c.Closes, c.Failed = []string{Everything}, would.Failed
 		return true, true
 	case !was.Allow && would.Allow:
-		c.Opens = []string{Everything}
-		for _, category := range would.Granted {
-			c.Opens = append(c.Opens, string(category))
-		}
+		c.Opens = append([]string{Everything}, texts(would.Granted)...)
 		return true, true
 	case !was.Allow:
 		return false, false
@@ -139,19 +147,40 @@ func (c *Change) compare(old, candidate *policies.Revision, was, would *policies
 		c.Duties = append(c.Duties, "-"+id)
 	}
 	whole = len(c.Opens)+len(c.Closes)+len(c.Duties) > 0
+	if old == nil {
+		return whole, whole
+	}
 	for _, name := range released {
 		before, after := reach(old, was, c.Purpose, name), reach(candidate, would, c.Purpose, name)
-		if before == after || before == policies.Withheld {
-			continue
-		}
-		line := fmt.Sprintf("%s %s → %s", name, before, after)
-		if after > before {
-			c.Opens = append(c.Opens, line)
-		} else {
-			c.Closes = append(c.Closes, line)
+		if before != after && before != policies.Withheld {
+			c.Levels = append(c.Levels, LevelChange{name, before, after, 0})
 		}
 	}
-	return len(c.Opens)+len(c.Closes)+len(c.Duties) > 0, whole
+	return whole || len(c.Levels) > 0, whole
+}
+
+// join adds decisions of the same change.
+func (c *Change) join(other *Change, decisions uint64) {
+	c.Decisions += decisions
+	for _, level := range other.Levels {
+		at := slices.IndexFunc(c.Levels, func(l LevelChange) bool {
+			return l.Attribute == level.Attribute && l.From == level.From && l.To == level.To
+		})
+		if at < 0 {
+			at = len(c.Levels)
+			c.Levels = append(c.Levels, level)
+		}
+		c.Levels[at].Decisions += decisions
+	}
+	slices.SortStableFunc(c.Levels, func(a, b LevelChange) int { return cmp.Compare(a.Attribute, b.Attribute) })
+}
+
+func texts[T ~string](words []T) []string {
+	list := make([]string, len(words))
+	for i, word := range words {
+		list[i] = string(word)
+	}
+	return list
 }
 
 // Words of changes that are no category and no attribute.
@@ -201,7 +230,7 @@ func sortChanges(changes []Change) {
 
 // key is the same for changes that are told as one.
 func (c *Change) key() string {
-	return fmt.Sprint(c.Purpose, c.Who, c.Opens, c.Closes, c.Duties, c.Failed)
+	return fmt.Sprintf("%s %+v %q %q %q %q", c.Purpose, c.Who, c.Opens, c.Closes, c.Duties, c.Failed)
 }
 
 // oldRevision is the revision that decided, or nil if its bundle is not there any more;

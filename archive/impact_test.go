@@ -25,6 +25,8 @@ func TestImpact(t *testing.T) {
 	b := newBench(t)
 	b.now = testTime.AddDate(0, 0, -40)
 	b.decide(t, greeted(), 99) // before the window
+	b.now = testTime.AddDate(0, 0, -30).Add(-11 * time.Hour)
+	b.decide(t, greeted(), 98) // earlier on its first day
 	b.now = testTime
 	youth := greeted()
 	youth.Subject.Age = policies.Youth
@@ -42,7 +44,7 @@ func TestImpact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if impact.Decisions != 36 || impact.Changed != 24 || impact.Unknown != 0 || impact.People != (People{4, AtLeast}) {
+	if impact.Decisions != 37 || impact.Changed != 24 || impact.Unknown != 0 || impact.People != (People{4, AtLeast}) {
 		t.Errorf("%+v", impact)
 	}
 	want := []Change{{
@@ -61,12 +63,12 @@ func TestImpact(t *testing.T) {
 	}
 	// The very policy that decided changes nothing.
 	same, err := b.Impact(t.Context(), auditor, b.revision, testTime.AddDate(0, 0, -60))
-	if err != nil || same.Decisions != 37 || same.Changed != 0 || len(same.Changes) != 0 {
+	if err != nil || same.Decisions != 38 || same.Changed != 0 || len(same.Changes) != 0 {
 		t.Errorf("the same policy: %+v, %v", same, err)
 	}
 	b.store.decided = nil
 	lost, err := b.Impact(t.Context(), dpo, candidate, testTime.AddDate(0, 0, -30))
-	if err != nil || lost.Unknown != 36 || lost.Changed != 0 {
+	if err != nil || lost.Unknown != 37 || lost.Changed != 0 {
 		t.Errorf("without records: %+v, %v", lost, err)
 	}
 }
@@ -108,13 +110,25 @@ func TestImpactOnPart(t *testing.T) {
 		t.Fatalf("%+v, %v", impact, err)
 	}
 	change := impact.Changes[0]
-	if diff := cmp.Diff([]string{"purchases.product_groups exact → generalized"}, change.Closes); diff != "" ||
+	if diff := cmp.Diff([]LevelChange{{"purchases.product_groups", policies.Exact, policies.Generalized, 1}}, change.Levels); diff != "" ||
 		change.Decisions != 1 || change.People != (People{1, AtMost}) || impact.Changed != 1 {
 		t.Errorf("%+v (-want +got):\n%s", change, diff)
 	}
+	// Other attributes of the same people are told in the same breath.
+	b.decide(t, facts, 3, "purchases.last_product", "purchases.product_groups")
+	impact, err = b.Impact(t.Context(), dpo, coarse, testTime)
+	if err != nil || len(impact.Changes) != 1 {
+		t.Fatalf("%+v, %v", impact, err)
+	}
+	if diff := cmp.Diff([]LevelChange{
+		{"purchases.last_product", policies.Exact, policies.Generalized, 1},
+		{"purchases.product_groups", policies.Exact, policies.Generalized, 2},
+	}, impact.Changes[0].Levels); diff != "" || impact.Changes[0].Decisions != 2 || impact.Changed != 2 {
+		t.Errorf("%+v (-want +got):\n%s", impact.Changes, diff)
+	}
 	closed := edited(t, "recommendations", "categories", "categories: {views: exact}")
 	impact, err = b.Impact(t.Context(), dpo, closed, testTime)
-	if err != nil || impact.Changed != 3 || impact.People != (People{2, AtLeast}) && impact.People != (People{2, AtMost}) {
+	if err != nil || impact.Changed != 4 || impact.People != (People{3, AtLeast}) {
 		t.Errorf("%+v, %v", impact, err)
 	}
 	for _, change := range impact.Changes {
@@ -144,6 +158,9 @@ func TestPeopleAreFlushed(t *testing.T) {
 		t.Errorf("a store that is broken: %v", err)
 	}
 	b.store.err = nil
+	if got := people(); got != 1 {
+		t.Errorf("%d people after a flush that failed", got)
+	}
 	met(2)
 	if got := people(); got != 2 || len(b.store.people) != 1 {
 		t.Errorf("%d people in %d rows", got, len(b.store.people))

@@ -40,39 +40,44 @@ type bench struct {
 	now      time.Time
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "keys")
-	if err := keydir.Create(dir, keydir.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := keydir.Open(dir, keydir.Config{})
+	b, err := makeBench(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{store: &memory{bundles: map[audit.Digest][]byte{}}, vault: keys.Vault(), now: testTime}
-	b.log = &memoryLog{}
+	return b
+}
+
+func makeBench(dir string) (*bench, error) {
+	if err := keydir.Create(dir, keydir.Config{}); err != nil {
+		return nil, err
+	}
+	keys, err := keydir.Open(dir, keydir.Config{})
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{store: &memory{bundles: map[audit.Digest][]byte{}}, log: &memoryLog{}, vault: keys.Vault(), now: testTime}
 	b.log.encoder, err = audit.NewEncoder(audit.EncoderConfig{
 		Now: func() time.Time { return b.now }, Actor: func(privacy.Principal) [16]byte { return [16]byte{1} },
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	b.Archive, err = New(b.store, b.vault, b.log, compileTest, Config{
 		Now: func() time.Time { return b.now }, FlushEvery: -1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	content, err := policies.ReadBundle(policies.Bundle())
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	b.revision = mustCompile(t, content)
-	if err := b.KeepBundle(t.Context(), b.revision.Digest(), func() []byte { return content.AppendArchive(nil) }); err != nil {
-		t.Fatal(err)
+	if b.revision, err = compiled.get(content); err != nil {
+		return nil, err
 	}
-	return b
+	return b, b.KeepBundle(context.Background(), b.revision.Digest(), func() []byte { return content.AppendArchive(nil) })
 }
 
 func compileTest(_ context.Context, kept []byte) (*policies.Revision, error) {
@@ -166,7 +171,7 @@ func greeted() policies.Facts {
 }
 
 // decide makes a decision as the gate does: kept, logged, counted.
-func (b *bench) decide(t *testing.T, facts policies.Facts, person byte, attributes ...privacy.AttributeName) audit.DecisionID {
+func (b *bench) decide(t testing.TB, facts policies.Facts, person byte, attributes ...privacy.AttributeName) audit.DecisionID {
 	t.Helper()
 	plan, err := b.revision.PlanUncached(t.Context(), facts)
 	if err != nil {
@@ -186,7 +191,7 @@ func (b *bench) decide(t *testing.T, facts policies.Facts, person byte, attribut
 	return b.logged(t, event)
 }
 
-func (b *bench) logged(t *testing.T, event audit.Event) audit.DecisionID {
+func (b *bench) logged(t testing.TB, event audit.Event) audit.DecisionID {
 	t.Helper()
 	receipt, err := b.log.Append(t.Context(), event)
 	if err != nil {
@@ -294,6 +299,7 @@ type memoryLog struct {
 	encoder *audit.Encoder
 	leaves  [][]byte
 	err     error
+	altered bool // the stored hashes are not those of the leaves
 }
 
 func (l *memoryLog) Append(_ context.Context, event audit.Event) (audit.Receipt, error) {
@@ -312,7 +318,11 @@ func (l *memoryLog) Size(context.Context) (uint64, error) { return uint64(len(l.
 
 func (l *memoryLog) Entries(_ context.Context, from uint64, limit int) (entries []audit.StoredEntry, err error) {
 	for i := from; i < uint64(len(l.leaves)) && len(entries) < limit; i++ {
-		entries = append(entries, audit.StoredEntry{Index: i, Leaf: bytes.Clone(l.leaves[i]), LeafHash: audit.LeafHash(l.leaves[i])})
+		entry := audit.StoredEntry{Index: i, Leaf: bytes.Clone(l.leaves[i]), LeafHash: audit.LeafHash(l.leaves[i])}
+		if l.altered {
+			entry.LeafHash[0] ^= 1
+		}
+		entries = append(entries, entry)
 	}
 	return entries, nil
 }

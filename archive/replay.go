@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -85,7 +86,7 @@ func (a *Archive) ReplaySince(ctx context.Context, by privacy.Principal, since t
 	r, list := newReplayer(a), sha256.New()
 	err := a.walk(ctx, since, func(d *decision) {
 		r.add(d)
-		_, _ = fmt.Fprintf(list, "%s\n", d.id)
+		_, _ = io.WriteString(list, d.id.String()+"\n")
 	})
 	if err != nil {
 		return Replay{}, fmt.Errorf("replaying decisions: %w", err)
@@ -98,6 +99,7 @@ func (a *Archive) ReplaySince(ctx context.Context, by privacy.Principal, since t
 type replayer struct {
 	archive *Archive
 	groups  map[string]*group
+	key     []byte // reused
 }
 
 type group struct {
@@ -109,11 +111,15 @@ func newReplayer(a *Archive) *replayer { return &replayer{archive: a, groups: ma
 
 func (r *replayer) add(d *decision) {
 	e := &d.entry
-	key := make([]byte, 0, 160)
-	key = append(append(key, e.Policy[:]...), e.Facts[:]...)
-	key = fmt.Appendf(key, "%s %s %q", e.Kind, e.Outcome, e.Checks)
-	if g := r.groups[string(key)]; g != nil {
-		g.count++
+	key := append(r.key[:0], e.Policy[:]...)
+	key = append(key, e.Facts[:]...)
+	key = append(key, e.Kind...)
+	key = append(append(key, ' '), e.Outcome...)
+	for _, check := range e.Checks { // words, which have no spaces
+		key = append(append(key, ' '), check...)
+	}
+	if r.key = key; r.groups[string(key)] != nil {
+		r.groups[string(key)].count++
 		return
 	}
 	r.groups[string(key)] = &group{*d, 1}

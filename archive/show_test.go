@@ -141,3 +141,17 @@ func TestKeepBundleOnce(t *testing.T) {
 		t.Errorf("a store that is broken: %v", err)
 	}
 }
+
+// TestShowOfAlteredEntry: an entry whose hash is not its own is no evidence.
+func TestShowOfAlteredEntry(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.decide(t, greeted(), 1)
+	b.log.altered = true
+	if _, err := b.Show(t.Context(), dpo, id); !errors.Is(err, privacy.ErrDamaged) {
+		t.Errorf("showing: %v", err)
+	}
+	if _, err := b.ReplaySince(t.Context(), dpo, testTime); !errors.Is(err, privacy.ErrDamaged) {
+		t.Errorf("replaying: %v", err)
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"hash"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mahrem/mahrem/gate"
@@ -32,8 +34,8 @@ type weighed struct {
 }
 
 func (w *weighing) add(d *decision) {
-	_, _ = fmt.Fprintf(w.list, "%s\n", d.id)
-	key := weighedKey{Pair: d.pair(), released: fmt.Sprint(d.entry.Attributes)}
+	_, _ = io.WriteString(w.list, d.id.String()+"\n")
+	key := weighedKey{Pair: d.pair(), released: strings.Join(texts(d.entry.Attributes), " ")}
 	if g := w.groups[key]; g != nil {
 		g.count++
 		return
@@ -82,9 +84,11 @@ func (w *weighing) run(ctx context.Context, since time.Time) (Impact, error) {
 			impact.Changed += g.count
 			key := change.key()
 			if changes[key] == nil {
-				changes[key] = change
+				changes[key] = &Change{
+					Purpose: change.Purpose, Who: change.Who, Opens: change.Opens, Closes: change.Closes, Duties: change.Duties, Failed: change.Failed,
+				}
 			}
-			changes[key].Decisions += g.count
+			changes[key].join(change, g.count)
 			pairsOf[key] = append(pairsOf[key], g.first.pair())
 			changed = append(changed, g.first.pair())
 			partly[key] = partly[key] || !whole
@@ -127,12 +131,8 @@ func (w *weighing) weigh(ctx context.Context, g *weighed, kept records) (change 
 	if err != nil {
 		return nil, false, false, err
 	}
-	released := g.first.entry.Attributes
-	if old == nil {
-		released = nil
-	}
 	change = &Change{Purpose: facts.Purpose, Who: whoOf(&facts)}
-	different, whole := change.compare(old, w.candidate, &was, &would, released)
+	different, whole := change.compare(old, w.candidate, &was, &would, g.first.entry.Attributes)
 	if !different {
 		return nil, false, true, nil
 	}

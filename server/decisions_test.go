@@ -34,6 +34,9 @@ func (f fakeDecisions) Show(_ context.Context, _ privacy.Principal, id audit.Dec
 		Kind: audit.QueryDenied, Outcome: audit.Denied, Principal: privacy.Principal{ID: "s", Role: privacy.RoleService, Recipient: "shop"},
 		Purpose: "newsletter", Channel: "email", Checks: []string{"basis.lawful"}, Policy: audit.Digest{1}, Facts: facts.Digest(),
 	})
+	if f.unlogged {
+		return archive.Shown{ID: id, Entry: entry}, err
+	}
 	return archive.Shown{
 		ID: id, Entry: entry, Kept: true, Facts: facts, Planned: true,
 		Plan:    policies.Plan{Basis: policies.NoBasis, Failed: []string{"basis.lawful"}, Denied: []privacy.DataCategory{"contact"}},
@@ -87,6 +90,7 @@ func TestShowDecision(t *testing.T) {
 		mustStatus(t, do(s, request{method: "GET", target: call.target, token: role}), http.StatusForbidden)
 	}
 	mustStatus(t, do(s, request{method: "POST", target: call.target, token: "dpo"}), http.StatusMethodNotAllowed)
+	mustStatus(t, do(newServer(&fake{unlogged: true}, Config{}), call), http.StatusInternalServerError)
 	damaged := newServer(&fake{err: privacy.ErrDamaged}, Config{})
 	mustStatus(t, do(damaged, call), http.StatusInternalServerError)
 	mustStatus(t, do(New(Services{Tokens: &fake{}}, Config{}), call), http.StatusServiceUnavailable)

@@ -76,7 +76,9 @@ func must[T any](value T, err error) T {
 
 // fake is every service at once: it answers well unless err is set.
 type fake struct {
-	err       error
+	err error
+	// unlogged gives what was asked for without evidence.
+	unlogged  bool
 	ask       func(context.Context, gate.Query) (gate.Answer, error)
 	checks    []Check
 	given     *gate.Evaluation

@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // impactDocument is the outcome of policy impact.
@@ -32,14 +33,22 @@ type peopleOutput struct {
 }
 
 type changeOutput struct {
-	Purpose   string       `json:"purpose"`
-	Who       whoOutput    `json:"who"`
-	Opens     []string     `json:"opens"`
-	Closes    []string     `json:"closes"`
-	Duties    []string     `json:"obligations"`
-	Failed    []string     `json:"failed_checks"`
-	Decisions uint64       `json:"decisions"`
-	People    peopleOutput `json:"people"`
+	Purpose   string        `json:"purpose"`
+	Who       whoOutput     `json:"who"`
+	Opens     []string      `json:"opens"`
+	Closes    []string      `json:"closes"`
+	Duties    []string      `json:"obligations"`
+	Levels    []levelOutput `json:"levels"`
+	Failed    []string      `json:"failed_checks"`
+	Decisions uint64        `json:"decisions"`
+	People    peopleOutput  `json:"people"`
+}
+
+type levelOutput struct {
+	Attribute string `json:"attribute"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Decisions uint64 `json:"decisions"`
 }
 
 type whoOutput struct {
@@ -102,7 +111,12 @@ func newImpactDocument(i archive.Impact) impactDocument {
 		Shown: logPointer{i.Receipt.Index(), hex.EncodeToString(leaf[:])},
 	}
 	for _, c := range i.Changes {
+		levels := []levelOutput{}
+		for _, l := range c.Levels {
+			levels = append(levels, levelOutput{string(l.Attribute), l.From.String(), l.To.String(), l.Decisions})
+		}
 		d.Changes = append(d.Changes, changeOutput{
+			Levels:  levels,
 			Purpose: string(c.Purpose), Opens: notNil(c.Opens), Closes: notNil(c.Closes), Duties: notNil(c.Duties), Failed: notNil(c.Failed),
 			Decisions: c.Decisions, People: newPeople(c.People),
 			Who: whoOutput{
@@ -137,7 +151,16 @@ func writeImpact(w io.Writer, d impactDocument, i archive.Impact, candidate *pol
 			}
 			why = append(why, text)
 		}
-		t.add(string(c.Purpose), whoText(c.Who), strings.Join(c.Opens, "\n"), strings.Join(c.Closes, "\n"), strings.Join(c.Duties, "\n"),
+		opens, closes := notNil(c.Opens), notNil(c.Closes)
+		for _, l := range c.Levels {
+			line := fmt.Sprintf("%s: %s → %s (%d)", l.Attribute, l.From, l.To, l.Decisions)
+			if l.To > l.From {
+				opens = append(opens, line)
+			} else {
+				closes = append(closes, line)
+			}
+		}
+		t.add(string(c.Purpose), whoText(c.Who), strings.Join(opens, "\n"), strings.Join(closes, "\n"), strings.Join(c.Duties, "\n"),
 			strings.Join(why, "\n"), fmt.Sprint(c.Decisions), peopleText(c.People))
 	}
 	_, _ = fmt.Fprintln(w)
@@ -160,6 +183,9 @@ func whoText(w archive.Who) string {
 	parts := []string{age, string(w.Jurisdiction), "consent " + strings.ReplaceAll(string(w.Consent), "_", " ")}
 	if w.Explicit == policies.Yes {
 		parts = append(parts, "explicit")
+	}
+	if w.Basis != privacy.Consent && w.Basis != policies.NoBasis {
+		parts = append(parts, "basis "+strings.ReplaceAll(string(w.Basis), "_", " "))
 	}
 	if w.Restricted != policies.No {
 		parts = append(parts, "restricted: "+string(w.Restricted))
