@@ -156,8 +156,8 @@ func (p *patient) question(ref string) string {
 		patientAttributes[p.random.IntN(len(patientAttributes))], more)
 }
 
-// TestAPatientRecipientLearnsNothing: one harmless thing at a time, alone, in batches
-// and by AuthZEN, by pseudonym and by customer number, for more than a year of new
+// TestAPatientRecipientLearnsNothing: one harmless thing at a time, alone, in batches,
+// by AuthZEN, for audiences, by pseudonym and by customer number, for more than a year of new
 // purchases: what the recipient was told never adds up to a protected inference.
 func TestAPatientRecipientLearnsNothing(t *testing.T) {
 	t.Parallel()
@@ -171,8 +171,9 @@ func TestAPatientRecipientLearnsNothing(t *testing.T) {
 	loader := intake.New(postgres.NewIntakeStore(house.DB, house.Log), house.Keys.Vault(), wordsOf(house.Engine), wordsOf(house.Engine), intake.Config{
 		Now: clock, Streams: map[string]privacy.DataCategory{"purchase": "purchases", "view": "views", "cart": "views"},
 	})
-	asker := gate.New(postgres.NewGateStore(house.DB, house.Log), house.Engine, house.Keys.Vault(), house.Pseudonyms, house.Log, gate.Config{Now: clock})
-	p.api = server.New(server.Services{Tokens: house.Tokens, Gate: asker, Evaluator: asker, Directory: house.People, Pseudonyms: house.Pseudonyms},
+	asker := gate.New(postgres.NewGateStore(house.DB, house.Log), house.Engine, house.Keys.Vault(), house.Pseudonyms, house.Log, gate.Config{Now: clock, Audiences: postgres.NewAudienceStore(house.DB)})
+	refresher := gate.NewRefresher(postgres.NewProfileStore(house.DB), house.Engine, house.Keys.Vault(), gate.RefresherConfig{Now: clock})
+	p.api = server.New(server.Services{Tokens: house.Tokens, Gate: asker, Evaluator: asker, Audiences: asker, Directory: house.People, Pseudonyms: house.Pseudonyms},
 		server.Config{Log: slog.New(slog.DiscardHandler)})
 	minted, err := house.Tokens.Mint(privacy.Principal{ID: "patient", Role: privacy.RoleService, Recipient: patientRecipient}, time.Hour)
 	if err != nil {
@@ -206,18 +207,30 @@ func TestAPatientRecipientLearnsNothing(t *testing.T) {
 		}
 		p.load(loader, row)
 	}
-	for _, customer := range []string{"TARGET", "TWIN"} {
+	people := []string{"TARGET", "TWIN"}
+	for n := range gate.DefaultAudienceMinimum {
+		people = append(people, fmt.Sprint("NEIGHBOUR-", n))
+	}
+	var rows []intake.Row
+	for _, customer := range people {
 		row := intake.Row{
 			Identifiers: []intake.RowIdentifier{{Kind: "customer_number", Value: customer}}, Jurisdiction: patientLaw,
-			Attributes: map[string]json.RawMessage{"birth_date": json.RawMessage(`"1988-04-12"`), "household": json.RawMessage(`"single"`)},
+			Attributes: map[string]json.RawMessage{
+				"birth_date": json.RawMessage(`"1988-04-12"`), "household": json.RawMessage(`"single"`), "loyalty_tier": json.RawMessage(`"gold"`),
+				"location.city": json.RawMessage(`"Brno"`),
+			},
+		}
+		if customer == "TARGET" {
+			row.Attributes["location.city"] = json.RawMessage(`"Telč"`)
 		}
 		for _, ask := range patientPurposes {
 			row.Consents = append(row.Consents, intake.RowConsent{
 				Action: "granted", Purpose: privacy.Purpose(ask.purpose), Channel: privacy.Channel(ask.channel), Basis: privacy.Consent, NoticeVersion: "v1", Source: "test",
 			})
 		}
-		p.load(loader, row)
+		rows = append(rows, row)
 	}
+	p.load(loader, rows...)
 	p.now = p.now.Add(time.Hour) // the consents are by the clock of the database
 	names := map[string]string{}
 	for _, customer := range []string{"TARGET", "TWIN"} {
@@ -229,6 +242,12 @@ func TestAPatientRecipientLearnsNothing(t *testing.T) {
 	}
 	byName := fmt.Sprintf(`{"pseudonym":%q}`, names["TARGET"])
 
+	if _, err := refresher.RefreshAll(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !p.askForAudiences(names["TARGET"]) {
+		t.Error("no audience names anybody: there was nothing to find out")
+	}
 	for end := p.now.AddDate(0, 0, patientDays); p.now.Before(end); p.now = p.now.Add(patientStep) {
 		shop("TARGET", pointing, 4)
 		shop("TARGET", harmless, 2)
@@ -249,6 +268,9 @@ func TestAPatientRecipientLearnsNothing(t *testing.T) {
 			p.listen(answer)
 		}
 		p.compareEvaluations(names["TARGET"], names["TWIN"])
+		if p.random.IntN(20) == 0 {
+			p.askForAudiences(names["TARGET"])
+		}
 	}
 	if bought.most < 2 {
 		t.Errorf("what was bought reaches %.2f of a threshold: there was nothing to find out", bought.most)
@@ -263,16 +285,69 @@ func customerRef(customer string) string {
 	return fmt.Sprintf(`{"identifier":{"kind":"customer_number","value":%q}}`, customer)
 }
 
-func (p *patient) load(loader *intake.Loader, row intake.Row) {
+func (p *patient) load(loader *intake.Loader, rows ...intake.Row) {
 	p.t.Helper()
-	line, err := json.Marshal(row)
-	if err != nil {
-		p.t.Fatal(err)
+	var lines bytes.Buffer
+	for _, row := range rows {
+		if err := json.NewEncoder(&lines).Encode(row); err != nil {
+			p.t.Fatal(err)
+		}
 	}
-	result, err := loader.LoadStream(p.t.Context(), bytes.NewReader(append(line, '\n')), intake.StreamOptions{Principal: privacy.Principal{ID: "loader", Role: privacy.RoleIngest}})
+	result, err := loader.LoadStream(p.t.Context(), &lines, intake.StreamOptions{Principal: privacy.Principal{ID: "loader", Role: privacy.RoleIngest}})
 	if err != nil || len(result.Rejects) > 0 {
 		p.t.Fatal(result.Rejects, err)
 	}
+}
+
+// askForAudiences looks for a person among people who have something in common, also what
+// points to an inference. It reports whether the person was among them; what they have in
+// common is then told as much as in an answer.
+func (p *patient) askForAudiences(name string) (found bool) {
+	p.t.Helper()
+	type condition struct {
+		attribute privacy.AttributeName
+		value     string
+		// public is whether it may be asked for at all.
+		public bool
+	}
+	conditions := []condition{{"loyalty_tier", "gold", true}, {"location.city", "Brno", true}, {"location.city", "Telč", true}}
+	for _, inference := range p.judge.catalogue.Inferences() {
+		for _, signal := range inference.Attributes {
+			conditions = append(conditions, condition{signal.Attribute, signal.Value, false})
+		}
+		for group := range inference.Groups {
+			conditions = append(conditions, condition{"preferences.interests", string(group), false}, condition{"purchases.product_groups", string(group), false})
+		}
+	}
+	for _, c := range conditions {
+		r := httptest.NewRequest("POST", "/v1/audience", strings.NewReader(fmt.Sprintf(
+			`{"purpose":"recommendations","channel":"web","conditions":[{"attribute":%q,"in":[%q]}]}`, c.attribute, c.value)))
+		r.Header.Set("Authorization", "Bearer "+p.token)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		p.api.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			if c.public || w.Code != http.StatusUnprocessableEntity {
+				p.t.Errorf("audience by %s: status %d: %s", c.attribute, w.Code, w.Body)
+			}
+			continue
+		}
+		first, rest, _ := bytes.Cut(w.Body.Bytes(), []byte("\n"))
+		allowed := bytes.Contains(first, []byte(`"decision":"allow"`))
+		if !c.public && allowed {
+			p.t.Errorf("an audience by %s = %s was answered", c.attribute, c.value)
+		}
+		if c.value == "Telč" && allowed {
+			p.t.Error("an audience of one was answered")
+		}
+		if bytes.Contains(rest, []byte(name)) {
+			found = true
+			if over := p.judge.hears(c.attribute, "exact", c.value, p.now); over != "" {
+				p.t.Errorf("%s: with an audience by %s it adds up to %s", p.now.Format(time.DateOnly), c.attribute, over)
+			}
+		}
+	}
+	return found
 }
 
 // compareEvaluations asks AuthZEN about two people who differ in what they bought alone.
