@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mahrem/mahrem/policies"
@@ -138,28 +139,46 @@ func (a *AccessConfig) people(ctx context.Context, length time.Duration) ([]Poli
 	}), nil
 }
 
-func latencyNote(clients int, f Figures) string {
-	return fmt.Sprintf("%d clients, p50 %s, p99 %s", clients, milliseconds(f.P50), milliseconds(f.P99))
+// rate is how fast a server answers, and what an answer costs this process, which is
+// client and server. That says more than the rate where others share the machine.
+type rate struct {
+	Figures
+	work time.Duration
 }
 
-// measureRate asks from so many clients, a warm-up before, and returns the figures of
-// the better half: others share the machine.
-func measureRate(ctx context.Context, t target, clients int, length time.Duration) (Figures, error) {
+func latencyNote(clients int, r rate) string {
+	return fmt.Sprintf("%d clients, p50 %s, p99 %s, %d µs of work for client and server",
+		clients, milliseconds(r.P50), milliseconds(r.P99), r.work.Microseconds())
+}
+
+// measureRate asks from so many clients, a warm-up before, and returns the best of three
+// rounds.
+func measureRate(ctx context.Context, t target, clients int, length time.Duration) (rate, error) {
 	if _, err := load(ctx, t, clients, length/4); err != nil {
-		return Figures{}, err
+		return rate{}, err
 	}
-	var best Figures
+	var best rate
 	for range 3 {
+		before := processTime()
 		s, err := load(ctx, t, clients, length/2)
 		if err != nil {
-			return Figures{}, err
+			return rate{}, err
 		}
 		if f := figures([]sample{s}); f.Rate > best.Rate {
-			best = f
+			best = rate{f, (processTime() - before) / time.Duration(f.Answers)}
 		}
 	}
 	if best.Answers == 0 {
-		return best, errors.New("nothing was answered")
+		return rate{}, errors.New("nothing was answered")
 	}
 	return best, nil
+}
+
+// processTime is what this process has worked so far.
+func processTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
