@@ -209,7 +209,7 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 		return nil, err
 	}
 	revision := &Revision{
-		digest: content.digest(), catalogue: catalogue, compiler: compiler, reasons: reasons,
+		digest: content.digest(), content: content, catalogue: catalogue, compiler: compiler, modules: modules, reasons: reasons,
 		store: newStore(catalogue.document()), words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
 		failures: &e.failures,
 	}

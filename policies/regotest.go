@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/tester"
 
@@ -19,6 +21,9 @@ type RegoTests struct {
 	Ran int
 	// Failed are the names of those that failed, sorted.
 	Failed []string
+	// Uncovered are the places in rules that no test reaches, such as
+	// "rego/plan.rego:7-9", sorted.
+	Uncovered []string
 }
 
 // TestRego runs the *_test.rego files of a bundle with its own catalogue, under the same
@@ -48,7 +53,9 @@ func runRegoTests(ctx context.Context, store storage.Store, compiler *ast.Compil
 		return RegoTests{}, fmt.Errorf("testing rules: %w", err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).SetParallel(1).RunTests(ctx, txn)
+	coverage := cover.New()
+	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).SetParallel(1).
+		SetCoverageQueryTracer(coverage).SetCoverageRuns(nil).RunTests(ctx, txn)
 	if err != nil {
 		return RegoTests{}, fmt.Errorf("testing rules: %w: %w", err, privacy.ErrInvalid)
 	}
@@ -60,5 +67,26 @@ func runRegoTests(ctx context.Context, store storage.Store, compiler *ast.Compil
 		}
 	}
 	slices.Sort(outcome.Failed)
+	outcome.Uncovered = uncovered(coverage, modules)
 	return outcome, nil
+}
+
+// uncovered returns the places in rules that no test reached.
+func uncovered(coverage *cover.Cover, modules map[string]*ast.Module) []string {
+	report := coverage.Report(modules)
+	var places []string
+	for name, module := range modules {
+		file := report.Files[name]
+		switch {
+		case strings.HasSuffix(name, "_test.rego"):
+		case file != nil:
+			for _, missed := range file.NotCovered {
+				places = append(places, fmt.Sprintf("%s:%d-%d", name, missed.Start.Row, missed.End.Row))
+			}
+		case len(module.Rules) > 0:
+			places = append(places, name)
+		}
+	}
+	slices.Sort(places)
+	return places
 }

@@ -30,11 +30,13 @@ type Revision struct {
 	digest    [sha256.Size]byte
 	identity  [sha256.Size]byte // of the bundle with its statement
 	signed    Signed            // zero if it was activated without
+	content   bundleContent
 	catalogue *Catalogue
 	verdicts  map[verdictKey]Verdict
 	reasons   map[string]Reason
 	plan      rego.PreparedEvalQuery
 	compiler  *ast.Compiler
+	modules   map[string]*ast.Module // the rules as they were written
 	store     storage.Store
 	required  []string // the checks that every request needs, sorted
 	asked     *asked
