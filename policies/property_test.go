@@ -131,7 +131,7 @@ func TestMemoChangesNothing(t *testing.T) {
 	allowed := 0
 	for range 800 {
 		facts := randomFacts(random, r.Catalogue())
-		want, err := r.PlanUncached(ctx, facts)
+		want, err := r.PlanBare(ctx, facts, true)
 		if err != nil {
 			t.Fatal(err)
 		}
