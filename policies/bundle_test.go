@@ -135,6 +135,9 @@ func TestParseArchiveTakesOneFormOnly(t *testing.T) {
 	} {
 		_, err := policies.ParseArchive(archive)
 		t.Run(name, func(t *testing.T) { wantRefusal(t, err, policies.BundleMalformed) })
+		if name == "twice" && !strings.Contains(err.Error(), "twice") {
+			t.Errorf("a file that is in it twice: %v", err)
+		}
 	}
 }
 

@@ -350,3 +350,36 @@ func ExampleKeys_Verify() {
 	// shop.example/policies 17 <nil>
 	// bundle.unsigned: verifying bundle: there is no bundle.note: invalid input
 }
+
+func TestParseStatementTakesOneSpelling(t *testing.T) {
+	t.Parallel()
+	good := policies.FormatStatement(policies.Statement{Digest: [32]byte{0xab}, Sequence: 12, NotAfter: notAfter})
+	if s, err := policies.ParseStatement(good); err != nil || s.Sequence != 12 || s.Digest[0] != 0xab || !s.NotAfter.Equal(notAfter) {
+		t.Fatalf("%q: %+v, %v", good, s, err)
+	}
+	for name, test := range map[string]struct{ old, replacement, want string }{
+		"other version":      {"/v1\n", "/v2\n", "version"},
+		"upper case":         {"sha256:ab", "sha256:AB", "spelling"},
+		"long digest":        {"sha256:ab", "sha256:abab", "spelling"},
+		"short digest":       {"sha256:ab", "sha256:", "digest"},
+		"other digest":       {"sha256:", "sha512:", "digest"},
+		"leading zero":       {"sequence 12", "sequence 012", "spelling"},
+		"no sequence":        {"sequence 12", "12", "spelling"},
+		"sequence zero":      {"sequence 12", "sequence 0", "sequence"},
+		"negative":           {"sequence 12", "sequence -1", "sequence"},
+		"too large":          {"sequence 12", "sequence 9223372036854775808", "sequence"},
+		"other zone":         {"12:00:00Z", "14:00:00+02:00", "spelling"},
+		"fraction":           {"12:00:00Z", "12:00:00.5Z", "spelling"},
+		"no day":             {"not-after 2027-06-30T12:00:00Z", "not-after never", "not-after"},
+		"one more line":      {"sequence 12\n", "sequence 12\nmore\n", "number of lines"},
+		"no last line feed":  {"12:00:00Z\n", "12:00:00Z", "number of lines"},
+		"carriage return":    {"sequence 12\n", "sequence 12\r\n", "sequence"},
+		"name left out":      {"not-after 2027", "2027", "spelling"},
+		"something after it": {"12:00:00Z\n", "12:00:00Z\n\n", "number of lines"},
+	} {
+		text := strings.Replace(good, test.old, test.replacement, 1)
+		if _, err := policies.ParseStatement(text); !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), "statement: "+test.want) {
+			t.Errorf("%s: %v, want it to be about the %s", name, err, test.want)
+		}
+	}
+}
