@@ -59,7 +59,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // call ADDRESS METHOD PATH [TOKEN [BODY]]: call the API; ADDRESS, TOKEN and BODY are
-// files. The status and the body become stdout.
+// files, and so is what follows an @ in PATH. The status and the body become stdout.
 func call(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 || len(args) > 5 {
 		ts.Fatalf("usage: call ADDRESS METHOD PATH [TOKEN [BODY]]")
@@ -69,7 +69,11 @@ func call(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 4 {
 		body = bytes.NewBufferString(read(args[4]))
 	}
-	request, err := http.NewRequestWithContext(context.Background(), args[1], read(args[0])+args[2], body)
+	path, file, found := strings.Cut(args[2], "@")
+	if found {
+		path += read(file)
+	}
+	request, err := http.NewRequestWithContext(context.Background(), args[1], read(args[0])+path, body)
 	ts.Check(err)
 	if len(args) > 3 {
 		request.Header.Set("Authorization", "Bearer "+read(args[3]))
