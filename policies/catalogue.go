@@ -25,6 +25,19 @@ func (t Text) In(language string) string {
 	return t.EN
 }
 
+// exactly returns the text in the language, or nothing.
+func (t Text) exactly(language string) string {
+	switch language {
+	case "en":
+		return t.EN
+	case "tr":
+		return t.TR
+	case "cs":
+		return t.CS
+	}
+	return ""
+}
+
 // Relationship is how a recipient stands to the person and the controller.
 type Relationship string
 

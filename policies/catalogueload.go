@@ -44,6 +44,11 @@ type personaFile struct {
 // are errors that name file and line; all that can be found at once are joined. They
 // wrap [privacy.ErrInvalid].
 func LoadCatalogue(bundle fs.FS, dir string) (*Catalogue, error) {
+	_, c, err := loadCatalogue(bundle, dir)
+	return c, err
+}
+
+func loadCatalogue(bundle fs.FS, dir string) (*loader, *Catalogue, error) {
 	l := &loader{bundle: bundle, dir: dir, contents: map[string][]byte{}, nodes: map[string]*yaml.Node{}}
 	c := &Catalogue{
 		purposes:      readFile[map[privacy.Purpose]*Purpose](l, filePurposes),
@@ -59,22 +64,22 @@ func LoadCatalogue(bundle fs.FS, dir string) (*Catalogue, error) {
 	personas := readFile[personaFile](l, filePersonas)
 	c.personas, c.personaK = personas.Labels, personas.Minimum
 	if len(l.errs) > 0 {
-		return nil, errors.Join(l.errs...)
+		return nil, nil, errors.Join(l.errs...)
 	}
 	l.name(c)
 	if len(l.errs) > 0 {
-		return nil, errors.Join(l.errs...)
+		return nil, nil, errors.Join(l.errs...)
 	}
 	l.check(c)
 	if len(l.errs) > 0 {
-		return nil, errors.Join(l.errs...)
+		return nil, nil, errors.Join(l.errs...)
 	}
 	c.index(l)
 	l.checkIndexed(c)
 	if len(l.errs) > 0 {
-		return nil, errors.Join(l.errs...)
+		return nil, nil, errors.Join(l.errs...)
 	}
-	return c, nil
+	return l, c, nil
 }
 
 // loader keeps the files beside the decoded values, so that a complaint about a value

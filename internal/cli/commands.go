@@ -20,6 +20,7 @@ func (a *app) commands() []*cobra.Command {
 		a.tokenCommand(),
 		a.migrateCommand(),
 		with(a.policyCommand(), a.policyCheck(), a.policyTable(), a.policyDiff()),
+		a.catalogueCommand(),
 		a.benchCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),
