@@ -14,7 +14,7 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	return group("policy", "Test, explain, weigh and sign the policies",
-		a.policyTest(), a.policyExplain(), a.policyImpact(), a.policyBundle())
+		a.policyTest(), a.policyExplain(), a.policyEquivalence(), a.policyImpact(), a.policyBundle())
 }
 
 // policyTestDocument is the outcome of policy test.
