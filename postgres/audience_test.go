@@ -83,12 +83,12 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 		}
 		batch.Queue(`update gate.profile set shape = $2, fresh_until = $3, age = $4, household = $5, tags = $6 where data_subject_id = $1`,
 			id, shape, until, ageTag, c.search.Households[household], append([]gate.Tag{}, p.tags...))
-		for range r.IntN(6) {
+		for range r.IntN(8) {
 			record := consent.Record{
-				Purpose: privacy.Purpose(pick("own", "own", "general", "broad", "other")), Channel: privacy.Channel(pick("web", "email", "*")),
+				Purpose: privacy.Purpose(pick("own", "own", "own", "own", "general", "broad", "other")), Channel: privacy.Channel(pick("web", "email", "*")),
 				Action:      consent.Action(pick("granted", "granted", "refused", "withdrawn", "objected")),
-				Basis:       privacy.LegalBasis(pick("consent", "consent", "contract", "legitimate_interests", "vital_interests")),
-				EffectiveAt: moment(-3, -2, -1, 0, 1), Incentive: r.IntN(2) == 0,
+				Basis:       privacy.LegalBasis(pick("consent", "consent", "consent", "consent", "contract", "legitimate_interests", "vital_interests")),
+				EffectiveAt: moment(-4, -3, -3, -2, -1, 0, 1), Incentive: r.IntN(2) == 0,
 			}
 			for b := range record.ID {
 				record.ID[b] = byte(r.IntN(256))
@@ -100,6 +100,16 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 				record.ValidUntil = record.EffectiveAt.AddDate(0, 0, 1+r.IntN(3))
 			}
 			p.records = append(p.records, record)
+		}
+		if i%20 == 7 {
+			// An explicit yes after an objection sets it aside, until it ends.
+			until := moment(-1, 0, 1)
+			p.records = []consent.Record{
+				{ID: [16]byte{1}, Purpose: "own", Channel: "*", Action: consent.Objected, Basis: privacy.LegitimateInterests, EffectiveAt: moment(-4, -3)},
+				{ID: [16]byte{2}, Purpose: "own", Channel: "*", Action: consent.Granted, Basis: privacy.Consent, Explicit: true, EffectiveAt: moment(-3, -2), ValidUntil: until},
+			}
+		}
+		for _, record := range p.records {
 			batch.Queue(`insert into consent.record (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit, categories,
 				notice_version, source, incentive, effective_at, valid_until) values ($1, $2, $3, $4, $5, $6, $7, $8, 'n', 's', $9, $10, $11)`,
 				id, record.ID, string(record.Purpose), string(record.Channel), string(record.Action), string(record.Basis), record.Explicit,

@@ -32,6 +32,8 @@ type house struct {
 	fixture *server.Server
 	token   string
 	engine  *policies.Engine
+	gate    *gate.Gate
+	refresh func(context.Context) error
 	conns   int32
 }
 
@@ -71,7 +73,9 @@ func newHouse(t testing.TB, url string) *house {
 	minted, err := tokens.Mint(privacy.Principal{ID: "bench", Role: privacy.RoleService, Recipient: Recipient}, time.Hour)
 	check(err)
 	h.token = minted.Token
-	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{})
+	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{Audiences: postgres.NewAudienceStore(db)})
+	refresher := gate.NewRefresher(postgres.NewProfileStore(db), h.engine, keys.Vault(), gate.RefresherConfig{})
+	h.gate, h.refresh = asker, func(ctx context.Context) error { _, err := refresher.RefreshAll(ctx, nil); return err }
 	h.handler = server.New(server.Services{Tokens: tokens, Gate: asker, Evaluator: asker}, server.Config{Log: slog.New(slog.DiscardHandler)})
 	conformance, err := policies.OpenConformance(ctx)
 	check(err)

@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchPolicy())
+	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy())
 }
 
 func (a *app) benchGate() *cobra.Command {
