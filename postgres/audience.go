@@ -25,87 +25,109 @@ func NewAudienceStore(db *DB) *AudienceStore { return &AudienceStore{db: db} }
 // demand of person and profile follows: the fewer are left, the less consent is read.
 //
 //	$1 shape  $2 clock  $3 purpose  $4 channel  $5 general purposes
-//	$6 tags of ages  $7 tags of households  $8 countries  $9 their laws
+//	$6 tags of ages  $7 tags of households  $8 countries  $9 the numbers of their laws
 const audienceCandidates = `
 with candidate as materialized (
-    select p.data_subject_id, p.age, p.household, d.jurisdiction, d.restricted
+    select p.data_subject_id, p.age, p.household, coalesce(l.law, 0) as law, d.restricted
     from gate.profile p
     join vault.data_subject d on d.data_subject_id = p.data_subject_id
+    left join unnest($8::text[], $9::integer[]) as l (country, law) on l.country = d.jurisdiction
     where p.shape = $1 and p.fresh_until > $2
         and p.age = any ($6::uuid[]) and p.household = any ($7::uuid[])`
 
 // audienceMembers folds the consent of the candidates. It is consent.Fold in SQL: of the
 // records about a purpose and a channel, the deciding one and the deciding objection, both in
 // the order of that function; a no that is dated ahead of the clock counts now. The state
-// follows from the two. A record that lies ahead is none.
+// follows from the two. A record that lies ahead is none. Of the general purposes all that
+// matters is whether an objection stands.
 //
-// What a filter demands of consent follows.
+// States and bases are numbers, the indexes in gate.CellStates and gate.CellBases: there are
+// many rows. What a filter demands of consent follows.
 const audienceMembers = `
 ),
 choice as (
-    select distinct on (r.data_subject_id, r.purpose, r.action = 'objected')
-        r.data_subject_id, r.purpose, r.action = 'objected' as objects, r.action, r.legal_basis, r.explicit, r.incentive,
-        r.valid_until, e.effective_at
+    select distinct on (r.data_subject_id, r.action = 'objected')
+        r.data_subject_id, r.action = 'objected' as objects, r.action, r.explicit, r.incentive, r.valid_until, e.effective_at,
+        case r.legal_basis
+            when 'consent' then 1 when 'contract' then 2 when 'legal_obligation' then 3 when 'vital_interests' then 4
+            when 'public_task' then 5 when 'legitimate_interests' then 6 else 7
+        end as basis
     from candidate c
     join consent.record r on r.data_subject_id = c.data_subject_id
     cross join lateral (
         select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
     ) e
-    where r.purpose = any ($5::text[] || $3::text) and r.channel in ($4, '*') and e.effective_at <= $2
-    order by r.data_subject_id, r.purpose, r.action = 'objected', e.effective_at desc,
+    where r.purpose = $3 and r.channel in ($4, '*') and e.effective_at <= $2
+    order by r.data_subject_id, r.action = 'objected', e.effective_at desc,
         case r.action when 'granted' then 0 when 'refused' then 1 when 'withdrawn' then 2 else 4 end desc,
         r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
 ),
 deciding as (
-    select h.data_subject_id, h.purpose,
+    select h.data_subject_id,
         max(h.effective_at) filter (where h.objects) as objected_at,
-        max(h.legal_basis) filter (where h.objects) as objected_basis,
+        max(h.basis) filter (where h.objects) as objected_basis,
         max(h.effective_at) filter (where not h.objects) as effective_at,
         max(h.action) filter (where not h.objects) as action,
-        max(h.legal_basis) filter (where not h.objects) as legal_basis,
+        max(h.basis) filter (where not h.objects) as basis,
         bool_or(h.explicit) filter (where not h.objects) as explicit,
         bool_or(h.incentive) filter (where not h.objects) as incentive,
         max(h.valid_until) filter (where not h.objects) as valid_until
     from choice h
-    group by h.data_subject_id, h.purpose
+    group by h.data_subject_id
 ),
 current as (
-    select d.data_subject_id, d.purpose,
+    select d.data_subject_id,
         case
             when d.objected_at is not null and not (
-                d.action is not distinct from 'granted' and d.explicit and d.legal_basis = 'consent'
+                d.action is not distinct from 'granted' and d.explicit and d.basis = 1
                 and d.effective_at > d.objected_at and (d.valid_until is null or d.valid_until > $2)
-            ) then 'objected'
-            when d.action = 'granted' and d.valid_until <= $2 then 'expired'
-            when d.action in ('granted', 'withdrawn') then d.action
-            else 'refused'
+            ) then 4
+            when d.action = 'granted' then case when d.valid_until <= $2 then 5 else 1 end
+            when d.action = 'withdrawn' then 2
+            else 3
         end as state,
-        d.objected_basis, d.legal_basis, d.explicit, d.incentive
+        d.objected_basis, d.basis, d.explicit, d.incentive
     from deciding d
 ),
+general as (
+    select distinct o.data_subject_id
+    from (
+        select distinct on (r.data_subject_id, r.purpose) r.data_subject_id, r.purpose, least(r.effective_at, $2) as effective_at
+        from consent.record r
+        where r.purpose = any ($5::text[]) and r.channel in ($4, '*') and r.action = 'objected'
+        order by r.data_subject_id, r.purpose, least(r.effective_at, $2) desc
+    ) o
+    left join lateral (
+        select r.action, r.explicit, r.legal_basis, e.effective_at, r.valid_until
+        from consent.record r
+        cross join lateral (
+            select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
+        ) e
+        where r.data_subject_id = o.data_subject_id and r.purpose = o.purpose and r.channel in ($4, '*')
+            and r.action <> 'objected' and e.effective_at <= $2
+        order by e.effective_at desc,
+            case r.action when 'granted' then 0 when 'refused' then 1 else 2 end desc,
+            r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
+        limit 1
+    ) h on true
+    where (h.action = 'granted' and h.explicit and h.legal_basis = 'consent'
+        and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)) is not true
+),
 member as (
-    select c.data_subject_id, c.age, c.household, c.jurisdiction, c.restricted,
-        coalesce(o.state, 'never_asked') as state,
-        case when o.state is null then 'none' when o.state = 'objected' then o.objected_basis else o.legal_basis end as basis,
-        coalesce(o.state = 'granted' and o.explicit, false) as explicit,
-        coalesce(o.state = 'granted' and o.incentive, false) as incentive,
-        coalesce(o.state = 'objected', false) or g.data_subject_id is not null as objected
+    select c.data_subject_id, c.age, c.household, c.law, c.restricted,
+        coalesce(o.state, 0) as state,
+        case when o.state is null then 0 when o.state = 4 then o.objected_basis else o.basis end as basis,
+        coalesce(o.state = 1 and o.explicit, false) as explicit,
+        coalesce(o.state = 1 and o.incentive, false) as incentive,
+        coalesce(o.state = 4, false) or g.data_subject_id is not null as objected
     from candidate c
-    left join current o on o.data_subject_id = c.data_subject_id and o.purpose = $3
-    left join (
-        select distinct u.data_subject_id
-        from current u
-        where u.purpose = any ($5::text[]) and u.state = 'objected'
-    ) g on g.data_subject_id = c.data_subject_id
+    left join current o on o.data_subject_id = c.data_subject_id
+    left join general g on g.data_subject_id = c.data_subject_id
 )
 select m.data_subject_id,
-    coalesce(array_position($6::uuid[], m.age), 1) - 1
-    + (coalesce(array_position($7::uuid[], m.household), 4) - 1) * 4
-    + (coalesce(array_position('{never_asked,granted,withdrawn,refused,objected,expired}'::text[], m.state), 8) - 1) * 16
-    + (coalesce(array_position(
-        '{none,consent,contract,legal_obligation,vital_interests,public_task,legitimate_interests}'::text[], m.basis), 8) - 1) * 128
-    + m.explicit::integer * 1024 + m.incentive::integer * 2048 + m.objected::integer * 4096 + m.restricted::integer * 8192
-    + coalesce(($9::integer[])[array_position($8::text[], m.jurisdiction)], 0) * 16384 as cell
+    array_position($6::uuid[], m.age) - 1 + (array_position($7::uuid[], m.household) - 1) * 4
+    + m.state * 16 + m.basis * 128 + m.explicit::integer * 1024 + m.incentive::integer * 2048
+    + m.objected::integer * 4096 + m.restricted::integer * 8192 + m.law * 16384 as cell
 from member m
 where exists (select from keyring.person_key k where k.data_subject_id = m.data_subject_id)`
 

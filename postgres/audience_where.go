@@ -113,9 +113,9 @@ func (w *audienceWhere) compound(terms []policies.Condition, operator string, ea
 
 // in is the SQL of a field that has one of the values.
 func (w *audienceWhere) in(field policies.Field, values []string, early bool) (string, error) {
-	subject, profile := "m.", "m."
+	subject, profile, law := "m.", "m.", "m.law"
 	if early {
-		subject, profile = "d.", "p."
+		subject, profile, law = "d.", "p.", "coalesce(l.law, 0)"
 	}
 	switch field {
 	case policies.FieldKnown:
@@ -129,15 +129,15 @@ func (w *audienceWhere) in(field policies.Field, values []string, early bool) (s
 	case policies.FieldIncentive:
 		return yesNo("m.incentive", values), nil
 	case policies.FieldState:
-		return w.anyOf("m.state", values), nil
+		return w.numbered("m.state", numbersOf(gate.CellStates[:], values)), nil
 	case policies.FieldBasis:
-		return w.anyOf("m.basis", values), nil
+		return w.numbered("m.basis", numbersOf(gate.CellBases[:], values)), nil
 	case policies.FieldAge:
 		return tagged(w, profile+"age", gate.CellAges[:], w.search.Ages, values)
 	case policies.FieldHousehold:
 		return tagged(w, profile+"household", gate.CellHouseholds[:], w.search.Households, values)
 	case policies.FieldJurisdiction:
-		return w.underLaw(subject+"jurisdiction", values), nil
+		return w.numbered(law, numbersOf(w.search.LawNames, values)), nil
 	}
 	return "", fmt.Errorf("translating filter: field %s: %w", field, privacy.ErrInvalid)
 }
@@ -155,8 +155,21 @@ func yesNo(column string, values []string) string {
 	return "false"
 }
 
-func (w *audienceWhere) anyOf(column string, values []string) string {
-	return "(" + column + " = any (" + w.parameter(values, "text[]") + "))"
+// numbered compares numbers in the place of words.
+func (w *audienceWhere) numbered(column string, numbers []int32) string {
+	return "(" + column + " = any (" + w.parameter(numbers, "integer[]") + "))"
+}
+
+// numbersOf are the indexes of the values among words. What is no word has none, and is
+// nobody's.
+func numbersOf[T ~string](words []T, values []string) []int32 {
+	numbers := []int32{}
+	for i, word := range words {
+		if slices.Contains(values, string(word)) {
+			numbers = append(numbers, int32(i))
+		}
+	}
+	return numbers
 }
 
 // tagged compares tags in the place of words, which were given in the order of words.
@@ -171,20 +184,4 @@ func tagged[T ~string](w *audienceWhere, column string, words []T, tags []gate.T
 		}
 	}
 	return "(" + column + " = any (" + w.parameter(wanted, "uuid[]") + "))", nil
-}
-
-// underLaw compares country codes in the place of laws. A code that is under no known law
-// is under the unknown one.
-func (w *audienceWhere) underLaw(column string, values []string) string {
-	var codes []string
-	for i, code := range w.search.Countries {
-		if slices.Contains(values, string(w.search.LawNames[w.search.Laws[i]])) {
-			codes = append(codes, code)
-		}
-	}
-	text := "(" + column + " = any (" + w.parameter(texts(codes), "text[]") + ")"
-	if len(w.search.LawNames) > 0 && slices.Contains(values, string(w.search.LawNames[0])) {
-		text += " or not " + column + " = any ($8)"
-	}
-	return text + ")"
 }
