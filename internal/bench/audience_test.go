@@ -12,6 +12,9 @@ import (
 // TestAudience runs the comparison in small: both sides find the same people.
 func TestAudience(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("tens of thousands of people")
+	}
 	url := pgtest.New(t).URL()
 	h := newHouse(t, url)
 	report, err := Audience(t.Context(), AudienceConfig{Gate: h.gate, Loader: h.loader, Refresh: h.refresh, OwnerURL: url, People: 30_000, Rounds: 1})
