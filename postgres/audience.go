@@ -136,9 +136,11 @@ where exists (select from keyring.person_key k where k.data_subject_id = m.data_
 const sqlAudience = audienceCandidates + audienceMembers
 
 // What a large search needs otherwise than a look-up by key, for one transaction: plans made
-// for the values at hand, tables read as a whole, and room for sorting. And the clock.
+// for the values at hand, tables read as a whole, room for sorting, and no joins row by row:
+// the planner cannot know how many have agreed, and takes them for few. And the clock.
 const sqlAudienceBegin = `
 select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'on', true),
+    set_config('enable_nestloop', 'off', true),
     set_config('work_mem', '128MB', true), coalesce($1::timestamptz, clock_timestamp())`
 
 // FindAudience implements [gate.AudienceStore].
@@ -149,7 +151,7 @@ func (s *AudienceStore) FindAudience(ctx context.Context, search gate.AudienceSe
 	}
 	err := pgx.BeginTxFunc(ctx, s.db.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		var ignored string
-		if err := tx.QueryRow(ctx, sqlAudienceBegin, timeOrNull(search.At)).Scan(&ignored, &ignored, &ignored, &at); err != nil {
+		if err := tx.QueryRow(ctx, sqlAudienceBegin, timeOrNull(search.At)).Scan(&ignored, &ignored, &ignored, &ignored, &at); err != nil {
 			return err
 		}
 		statement, arguments, err := audienceStatement(&search, at)
