@@ -21,7 +21,10 @@ type caseFile struct {
 	Scenario  string                `yaml:"scenario"`
 	Situation string                `yaml:"situation"`
 	People    map[string]casePerson `yaml:"people"`
-	Cases     []caseEntry           `yaml:"cases"`
+	// Sharing says how many people have a persona label where it matters; of every other
+	// enough have.
+	Sharing map[policies.PersonaID]int `yaml:"sharing"`
+	Cases   []caseEntry                `yaml:"cases"`
 }
 
 type caseEntry struct {
@@ -46,6 +49,8 @@ type casePerson struct {
 	Told []string `yaml:"told"`
 	// Desk are the cases that were opened about the person, by a name of this file.
 	Desk map[string]caseDesk `yaml:"desk"`
+
+	sharing map[policies.PersonaID]int
 }
 
 // caseValues is a text, a list of texts, or the whole of a field.

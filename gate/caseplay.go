@@ -51,6 +51,10 @@ func (c *caseEntry) play(ctx context.Context, s *sheet, person *casePerson) (Ans
 	d := decision{
 		sheet: s, principal: principal, request: r, state: p, opener: opened,
 		told: ledger(nil).with(person.Told, dayOf(caseClock)), tie: caseTie,
+		shared: func(_ context.Context, label policies.PersonaID) bool {
+			n, counted := person.sharing[label]
+			return !counted || n >= s.catalogue.PersonaMinimum()
+		},
 	}
 	v, err := d.decided(ctx)
 	return v.pending.answer, v.event, err

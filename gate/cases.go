@@ -80,6 +80,7 @@ func (f *caseFile) play(ctx context.Context, s *sheet, name string) ([]CaseResul
 		if _, twice := answers[c.Name]; twice {
 			return nil, fmt.Errorf("case %q is there twice: %w", c.Name, privacy.ErrInvalid)
 		}
+		person.sharing = f.Sharing
 		answer, event, err := c.play(ctx, s, &person)
 		if err != nil {
 			return nil, fmt.Errorf("case %q: %w", c.Name, err)

@@ -55,7 +55,9 @@ type decision struct {
 	subject   audit.Subject
 	pseudonym string
 	tie       func(key string) uint64
-	made      made
+	// shared reports whether enough people share a persona label; nil: nobody does.
+	shared func(ctx context.Context, label policies.PersonaID) bool
+	made   made
 }
 
 // decide works the answer out. What goes wrong is a denial with a name; only when the
@@ -86,6 +88,7 @@ func (d *decision) decide(ctx context.Context) (verdict, error) {
 		sheet: d.sheet, plan: &plan, opener: d.opener, law: facts.Subject.Jurisdiction, at: d.state.at,
 		purpose: purpose, limits: d.sheet.limits(facts.Subject.Jurisdiction, purpose, current.Categories),
 		told: d.told, tie: d.tie,
+		shared: func(label policies.PersonaID) bool { return d.shared != nil && d.shared(ctx, label) },
 	}
 	out, err := l.run(d.request.attributes)
 	if err != nil {

@@ -39,6 +39,9 @@ type Config struct {
 	Witness Witness
 	// Audiences finds the people of audiences. Nil: no audience is answered.
 	Audiences AudienceStore
+	// Crowds counts who shares a persona label. A label is told only if enough people do;
+	// nil counts nobody, and then no label is told.
+	Crowds Crowds
 }
 
 // Gate answers queries. It is safe for concurrent use.
@@ -54,6 +57,7 @@ type Gate struct {
 	kept       kept
 	// audiences bounds how many are looked for at once.
 	audiences chan struct{}
+	crowd     crowd
 }
 
 // New returns a gate. Everything but the config is required.
@@ -61,7 +65,11 @@ func New(store Store, engine Engine, v *vault.Vault, pseudonyms Pseudonyms, log 
 	if config.Chunks <= 0 {
 		config.Chunks = 4
 	}
-	return &Gate{store: store, engine: engine, vault: v, pseudonyms: pseudonyms, log: log, config: config, audiences: make(chan struct{}, maxAudiences)}
+	return &Gate{
+		store: store, engine: engine, vault: v, pseudonyms: pseudonyms, log: log, config: config,
+		audiences: make(chan struct{}, maxAudiences),
+		crowd:     crowd{crowds: config.Crowds, vault: v, now: time.Now},
+	}
 }
 
 // Counters are totals since the start. They are about the house and not about anybody.

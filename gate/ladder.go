@@ -30,6 +30,8 @@ type ladder struct {
 	limits  []int
 	told    ledger
 	tie     func(key string) uint64
+	// shared reports whether enough people share a persona label for it to be told.
+	shared func(policies.PersonaID) bool
 
 	derivedFrom []derivedFrom
 }
@@ -121,6 +123,9 @@ func (l *ladder) pool(a *attribute, level policies.Level) (policies.Level, []ite
 	if level == policies.Generalized && len(pool) > 0 {
 		pool = l.harmless(l.sheet.generalize(a, pool, record, l.at))
 	}
+	if a.ID == attributePersona {
+		pool = l.crowded(pool)
+	}
 	return level, pool, nil
 }
 
@@ -157,10 +162,17 @@ func (l *ladder) persona() ([]item, error) {
 		return nil, err
 	}
 	pool := l.harmless(l.sheet.storedItems(attributePersona, record, l.at))
-	return slices.DeleteFunc(pool, func(it item) bool {
+	pool = slices.DeleteFunc(pool, func(it item) bool {
 		_, known := l.sheet.catalogue.Persona(policies.PersonaID(it.value.RevealPersonalData()))
 		return !known
-	}), nil
+	})
+	return l.crowded(pool), nil
+}
+
+// crowded drops persona labels that too few people share: among a handful a label tells
+// of one.
+func (l *ladder) crowded(pool []item) []item {
+	return slices.DeleteFunc(pool, func(it item) bool { return !l.shared(policies.PersonaID(it.value.RevealPersonalData())) })
 }
 
 // harmless drops the values that reveal something by themselves.

@@ -188,7 +188,8 @@ func (f *family) decision(t *testing.T, s *sheet, one surface, at time.Time) *de
 		state: state{known: true, jurisdiction: leakLaw, at: at, consents: []consent.Record{{
 			Purpose: one.purpose.ID, Channel: "*", Action: consent.Granted, Basis: privacy.Consent, EffectiveAt: journeyBegins.AddDate(-1, 0, 0),
 		}}},
-		tie: func(key string) uint64 { return testTie(f.id + key) },
+		tie:    func(key string) uint64 { return testTie(f.id + key) },
+		shared: shareAll,
 	}
 }
 

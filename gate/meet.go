@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -46,6 +47,7 @@ func (g *Gate) meet(ctx context.Context, s *sheet, principal privacy.Principal, 
 		m.state.at = g.config.Now()
 	}
 	m.state.handled = snapshot.Case.IsOpen(m.state.at)
+	m.shared = func(ctx context.Context, label policies.PersonaID) bool { return g.crowd.shared(ctx, s, label) }
 	m.subject = audit.Subject{Unknown: true}
 	if !m.state.known {
 		return m, nil

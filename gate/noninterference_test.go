@@ -98,7 +98,7 @@ func (p shopper) answer(t *testing.T, s *sheet, n int, law privacy.Jurisdiction,
 			records: map[privacy.DataCategory]vault.Record{"core": core, "profile": {"persona": field(persona)}},
 			streams: map[privacy.DataCategory][]event{"purchases": p.purchases, "views": p.views},
 		},
-		told: told, tie: testTie,
+		told: told, tie: testTie, shared: shareAll,
 	}
 	v, err := d.decided(t.Context())
 	if err != nil {

@@ -107,7 +107,7 @@ func (s *sheet) profileOf(v *vault.Vault, p *state, person opener, horizon time.
 		Household:  v.WordTag(tagHousehold, string(facts.Subject.Household)),
 		FreshUntil: s.ageHolds(p, facts.Subject.Jurisdiction, horizon),
 	}
-	l := ladder{sheet: s, opener: person, law: facts.Subject.Jurisdiction, at: p.at}
+	l := ladder{sheet: s, opener: person, law: facts.Subject.Jurisdiction, at: p.at, shared: everybody}
 	for _, a := range s.columns {
 		for _, level := range profileLevels {
 			if level == policies.Persona && a.ID != attributePersona {

@@ -16,7 +16,10 @@ import (
 // mark whoever changes.
 type ProfileStore struct{ db *DB }
 
-var _ gate.ProfileStore = (*ProfileStore)(nil)
+var (
+	_ gate.ProfileStore = (*ProfileStore)(nil)
+	_ gate.Crowds       = (*ProfileStore)(nil)
+)
 
 // NewProfileStore returns the store over db.
 func NewProfileStore(db *DB) *ProfileStore { return &ProfileStore{db: db} }
@@ -55,6 +58,31 @@ func (s *ProfileStore) DueProfiles(ctx context.Context, shape gate.Tag, limit in
 		return nil, time.Time{}, fmt.Errorf("finding due profiles: %w", translate(err))
 	}
 	return due, at, nil
+}
+
+// Counting stops at as many as are asked for, so what many share costs little.
+const sqlProfileShared = `
+select (
+    select count(*) from (
+        select 1 from gate.profile p
+        where p.shape = $1 and p.fresh_until > statement_timestamp() and q.tag = any (p.tags)
+        limit $3
+    ) found
+) >= $3
+from unnest($2::uuid[]) with ordinality as q (tag, n)
+order by q.n`
+
+// Shared implements [gate.Crowds].
+func (s *ProfileStore) Shared(ctx context.Context, shape gate.Tag, tags []gate.Tag, k int) ([]bool, error) {
+	rows, err := s.db.pool.Query(ctx, sqlProfileShared, shape, tags, k)
+	if err != nil {
+		return nil, fmt.Errorf("counting profiles: %w", translate(err))
+	}
+	shared, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+	if err != nil {
+		return nil, fmt.Errorf("counting profiles: %w", translate(err))
+	}
+	return shared, nil
 }
 
 const sqlProfileRecords = `

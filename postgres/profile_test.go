@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
@@ -150,5 +151,59 @@ func TestRefreshLeavesOutWhatDoesNotOpen(t *testing.T) {
 	err := b.db.pool.QueryRow(t.Context(), `select age, cardinality(tags) from gate.profile where data_subject_id = $1`, [16]byte(eva.DataSubject())).Scan(&age, &tags)
 	if err != nil || age != [16]byte{} || tags != 0 {
 		t.Errorf("got age %x, %d tags, %v", age, tags, err)
+	}
+}
+
+// TestPersonaIsToldInACrowd: the persona of somebody is told when enough people share it,
+// who are known and whose profile holds.
+func TestPersonaIsToldInACrowd(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	store := NewProfileStore(b.db)
+	engine, err := bundledPolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.keys.EnsureRecipient("content_engine"); err != nil {
+		t.Fatal(err)
+	}
+	k := engine.Revision().Catalogue().PersonaMinimum()
+	var people []*vault.PersonKey
+	for n := range k {
+		key := b.person(t, fmt.Sprintf("person%d", n))
+		b.record(t, key, "profile", map[privacy.AttributeName]string{"persona": "pet_friend"})
+		people = append(people, key)
+	}
+	other := b.person(t, "other")
+	b.record(t, other, "profile", map[privacy.AttributeName]string{"persona": "home_keeper"})
+	ask := func(key *vault.PersonKey) any {
+		t.Helper()
+		// A gate of its own, which has counted nobody yet.
+		b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Crowds: store})
+		answer := b.mustAsk(t, service("content_engine"), gate.Query{
+			DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "content_engine", key)}, Purpose: "content", Channel: "web",
+			Attributes: []privacy.AttributeName{"persona"},
+		})
+		if answer.Decision != gate.Allow {
+			t.Fatalf("got %s: %v", answer.Decision, answer.Reasons)
+		}
+		return revealed(answer)["persona"]
+	}
+	if got := ask(people[0]); got != nil {
+		t.Error("a persona is told before anybody was counted")
+	}
+	refreshed(t, b.refresher(t, gate.RefresherConfig{}), k+1)
+	if got := ask(people[0]); got != "pet_friend" {
+		t.Errorf("in a crowd of %d: %v", k, got)
+	}
+	if got := ask(other); got != nil {
+		t.Errorf("a crowd of one is told as %v", got)
+	}
+	eraser := newEraser(t, NewEraseStore(NewVaultStore(b.db, b.keys.Vault()), b.log), dsar.Config{})
+	if _, err := eraser.Erase(t.Context(), dpo, people[1].DataSubject()); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(people[0]); got != nil {
+		t.Errorf("in a crowd of %d: %v", k-1, got)
 	}
 }

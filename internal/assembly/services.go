@@ -46,9 +46,10 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	store := postgres.NewVaultStore(h.DB, h.Keys.Vault())
 	h.People = store
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
+	profiles := postgres.NewProfileStore(h.DB)
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log,
-		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB)})
-	h.Refresher = gate.NewRefresher(postgres.NewProfileStore(h.DB), h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random})
+		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB), Crowds: profiles})
+	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random})
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
