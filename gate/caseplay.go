@@ -3,6 +3,7 @@ package gate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -81,20 +82,35 @@ func (a *caseAsk) query(person *casePerson) (Query, error) {
 	return query, nil
 }
 
-// audience asks whether the person may be in an audience. There is no answer about one
-// person, only the decision.
+// audience asks whether the person may be in an audience, in both ways: by the rules, and
+// by the filter over people that was made of them. There is no answer about one person,
+// only the decision.
 func (p *state) audience(ctx context.Context, s *sheet, principal privacy.Principal, query *Query) (Answer, audit.Event, error) {
 	r, err := query.validate(s)
 	if err != nil {
 		return Answer{}, audit.Event{}, err
 	}
 	facts, _ := r.facts(s, principal, p)
-	facts.Action = policies.Audience
+	question := policies.AudienceQuestion{
+		Role: facts.Role, Recipient: facts.Recipient, Purpose: facts.Purpose, Channel: facts.Channel, Categories: facts.Categories,
+	}
+	facts = s.revision.AudienceFacts(question, facts.Subject, facts.Consent)
 	plan, err := s.revision.Decide(ctx, facts)
+	for n := 1; n < patience && errors.Is(err, policies.ErrPolicy); n++ {
+		plan, err = s.revision.Decide(ctx, facts)
+	}
 	if err != nil {
 		return Answer{}, audit.Event{}, fmt.Errorf("deciding about an audience: %w", err)
 	}
-	return yesOrNo(plan.Allow), audit.Event{Checks: plan.Failed}, nil
+	filter, err := s.revision.AudienceFilter(ctx, question)
+	if err != nil {
+		return Answer{}, audit.Event{}, fmt.Errorf("filtering an audience: %w", err)
+	}
+	checks := plan.Failed
+	if filter.Match(&facts) != plan.Allow {
+		checks = append(slices.Clone(checks), "the filter differs from the rules")
+	}
+	return yesOrNo(plan.Allow), audit.Event{Checks: checks}, nil
 }
 
 func yesOrNo(allow bool) Answer {
@@ -104,10 +120,13 @@ func yesOrNo(allow bool) Answer {
 	return Answer{Decision: Deny}
 }
 
+// patience is how often a case is decided where a query would be decided once.
+const patience = 10
+
 // decided decides without haste: an evaluation that ran into its time limit, because the
 // machine had other things to do, says nothing about the rules and is made again.
 func (d *decision) decided(ctx context.Context) (v verdict, err error) {
-	for range 10 {
+	for range patience {
 		v, err = d.decide(ctx)
 		if err != nil || !slices.Contains(v.event.Checks, CheckPolicy) {
 			break
