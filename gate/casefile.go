@@ -113,6 +113,8 @@ type caseAsk struct {
 	Attributes []privacy.AttributeName `yaml:"attributes"`
 	// TriggerAge is how long ago the trigger was, such as "20m".
 	TriggerAge string `yaml:"trigger_age"`
+	// Size is how many people like this one an audience would have.
+	Size int `yaml:"size"`
 	// Case is the case that the question names: one of the person's, or any other name
 	// for one that is not.
 	Case string `yaml:"case"`

@@ -40,7 +40,7 @@ func (c *caseEntry) play(ctx context.Context, s *sheet, person *casePerson) (Ans
 		}
 		return yesOrNo(decision.Allow), audit.Event{Checks: decision.Checks}, nil
 	case policies.Audience:
-		return p.audience(ctx, s, principal, &query)
+		return p.audience(ctx, s, principal, &query, c.Ask.Size)
 	default:
 		return Answer{}, audit.Event{}, fmt.Errorf("reading action: %w", privacy.ErrInvalid)
 	}
@@ -84,8 +84,8 @@ func (a *caseAsk) query(person *casePerson) (Query, error) {
 
 // audience asks whether the person may be in an audience, in both ways: by the rules, and
 // by the filter over people that was made of them. There is no answer about one person,
-// only the decision.
-func (p *state) audience(ctx context.Context, s *sheet, principal privacy.Principal, query *Query) (Answer, audit.Event, error) {
+// only the decision. size, if not zero, is how many people like this one there are.
+func (p *state) audience(ctx context.Context, s *sheet, principal privacy.Principal, query *Query, size int) (Answer, audit.Event, error) {
 	r, err := query.validate(s)
 	if err != nil {
 		return Answer{}, audit.Event{}, err
@@ -109,6 +109,11 @@ func (p *state) audience(ctx context.Context, s *sheet, principal privacy.Princi
 	checks := plan.Failed
 	if filter.Match(&facts) != plan.Allow {
 		checks = append(slices.Clone(checks), "the filter differs from the rules")
+	}
+	a := audienceDecision{sheet: s, question: question}
+	if plan.Allow && size > 0 && size < a.minimum() {
+		denied := a.deny(CheckAudience)
+		return Answer{Decision: Deny, Reasons: denied.answer.Reasons}, a.event, nil
 	}
 	return yesOrNo(plan.Allow), audit.Event{Checks: checks}, nil
 }
