@@ -31,6 +31,10 @@ func (s *stage) load(ctx context.Context) error {
 			}
 		}
 	}
+	// Personas are told in a crowd alone, and a crowd is counted by its profiles.
+	if _, err := s.house.Refresher.RefreshAll(ctx, nil); err != nil {
+		return fmt.Errorf("making profiles: %w", err)
+	}
 	s.story.Shop.LoadSeconds = time.Since(begin).Seconds()
 	return nil
 }
