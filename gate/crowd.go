@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +19,16 @@ type Crowds interface {
 
 const (
 	// crowdAge is after how long people are counted again, behind the queries.
-	crowdAge = time.Minute
+	crowdAge = 2 * time.Minute
 	// crowdLife is how long a count is good for at most. A label for which there is none
 	// is not told.
 	crowdLife = 10 * time.Minute
-	// crowdTimeout bounds one count, for which at most one query at a time waits.
-	crowdTimeout = 2 * time.Second
+	// crowdTimeout bounds one count.
+	crowdTimeout = 30 * time.Second
+	// crowdWait is how long a query waits for the first count, and crowdRest how long
+	// none is tried after one has failed: nobody waits for what does not come.
+	crowdWait = time.Second
+	crowdRest = 5 * time.Second
 )
 
 // crowd remembers which persona labels so many people share that a label says nothing
@@ -35,8 +38,12 @@ type crowd struct {
 	vault  *vault.Vault
 	now    func() time.Time
 
-	latest   atomic.Pointer[headcount]
-	counting sync.Mutex
+	latest atomic.Pointer[headcount]
+
+	mu sync.Mutex
+	// running is closed when the count that began at started has ended; nil without one.
+	running         chan struct{}
+	started, failed time.Time
 }
 
 // headcount is one count of all labels of a catalogue.
@@ -55,53 +62,72 @@ func (c *crowd) shared(ctx context.Context, s *sheet, label policies.PersonaID) 
 		return false
 	}
 	now := c.now()
-	h := c.latest.Load()
-	if h == nil || h.revision != s.revision || now.Sub(h.at) >= crowdLife {
-		h = c.count(ctx, s)
-	} else if now.Sub(h.at) >= crowdAge && c.counting.TryLock() {
-		// Somebody may have counted since h was read.
-		if latest := c.latest.Load(); latest == h {
-			go func() {
-				defer c.counting.Unlock()
-				_, _ = c.countNow(context.WithoutCancel(ctx), s)
-			}()
-		} else {
-			c.counting.Unlock()
-		}
+	h := c.good(s, now)
+	if h == nil {
+		c.await(ctx, s, now)
+		h = c.good(s, now)
+	} else if now.Sub(h.at) >= crowdAge {
+		c.begin(s, now)
 	}
 	return h != nil && h.shared[label]
 }
 
-// count counts for everybody who waits; nil if people could not be counted.
-func (c *crowd) count(ctx context.Context, s *sheet) *headcount {
-	c.counting.Lock()
-	defer c.counting.Unlock()
-	if h := c.latest.Load(); h != nil && h.revision == s.revision && c.now().Sub(h.at) < crowdLife {
+// good returns the latest count if it is one of this revision and not too old.
+func (c *crowd) good(s *sheet, now time.Time) *headcount {
+	if h := c.latest.Load(); h != nil && h.revision == s.revision && now.Sub(h.at) < crowdLife {
 		return h
 	}
-	h, err := c.countNow(ctx, s)
-	if err != nil {
-		return nil
-	}
-	return h
+	return nil
 }
 
-func (c *crowd) countNow(ctx context.Context, s *sheet) (*headcount, error) {
-	ctx, cancel := context.WithTimeout(ctx, crowdTimeout)
+// await begins a count, if none is under way, and waits for it, but not for long.
+func (c *crowd) await(ctx context.Context, s *sheet, now time.Time) {
+	running, started := c.begin(s, now)
+	if running == nil {
+		return
+	}
+	timer := time.NewTimer(crowdWait - now.Sub(started))
+	defer timer.Stop()
+	select {
+	case <-running:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// begin begins a count, unless one is under way or has just failed. It returns the one
+// that is under way, and since when.
+func (c *crowd) begin(s *sheet, now time.Time) (running chan struct{}, started time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil && (c.failed.IsZero() || now.Sub(c.failed) >= crowdRest) {
+		c.running, c.started = make(chan struct{}), now
+		go c.run(s, now, c.running)
+	}
+	return c.running, c.started
+}
+
+// run counts. It is nobody's own: many wait for it, or none.
+func (c *crowd) run(s *sheet, now time.Time, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), crowdTimeout)
 	defer cancel()
-	h := &headcount{revision: s.revision, at: c.now(), shared: map[policies.PersonaID]bool{}}
 	labels := s.catalogue.Personas()
 	tags := make([]Tag, len(labels))
 	for i, label := range labels {
 		tags[i] = valueTag(c.vault, attributePersona, policies.Persona, string(label.ID))
 	}
 	enough, err := c.crowds.Shared(ctx, shapeTag(c.vault, s), tags, s.catalogue.PersonaMinimum())
-	if err != nil {
-		return nil, fmt.Errorf("counting who shares a persona: %w", err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = nil
+	defer close(done)
+	if c.failed = (time.Time{}); err != nil || len(enough) != len(labels) {
+		c.failed = c.now()
+		return
 	}
+	h := &headcount{revision: s.revision, at: now, shared: map[policies.PersonaID]bool{}}
 	for i, label := range labels {
-		h.shared[label.ID] = i < len(enough) && enough[i]
+		h.shared[label.ID] = enough[i]
 	}
 	c.latest.Store(h)
-	return h, nil
 }

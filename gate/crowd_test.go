@@ -92,8 +92,8 @@ func TestPersonaNeedsACrowd(t *testing.T) {
 	}
 }
 
-// TestCrowdIsCountedAgain: behind the queries after a minute, before them after ten, and
-// for another revision at once.
+// TestCrowdIsCountedAgain: behind the queries after a while, before them when the count is
+// too old, and for another revision at once.
 func TestCrowdIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	c, people, s, seconds := newCrowd(t)
@@ -101,19 +101,17 @@ func TestCrowdIsCountedAgain(t *testing.T) {
 	people.mu.Lock()
 	clear(people.people)
 	people.mu.Unlock()
-	seconds.Store(59)
+	seconds.Store(119)
 	if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) || people.asked.Load() != 1 {
-		t.Errorf("within a minute: %v, counted %d times", got, people.asked.Load())
+		t.Errorf("soon after: %v, counted %d times", got, people.asked.Load())
 	}
-	seconds.Store(60)
-	for range 500 {
-		if sharedLabels(t, c, s); people.asked.Load() > 1 && len(sharedLabels(t, c, s)) == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	seconds.Store(120)
+	if !c.shared(t.Context(), s, "pet_friend") {
+		t.Error("a query waits for the count behind it")
 	}
+	settle(c)
 	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 2 {
-		t.Errorf("after a minute: %v, counted %d times", got, people.asked.Load())
+		t.Errorf("after a while: %v, counted %d times", got, people.asked.Load())
 	}
 	again := newSheet(mustRevision(t))
 	again.revision = new(policies.Revision)
@@ -122,32 +120,72 @@ func TestCrowdIsCountedAgain(t *testing.T) {
 	}
 }
 
-// TestCrowdFailsClosed: who cannot be counted does not share, nor does an old count hold.
+// settle waits until no count is under way.
+func settle(c *crowd) {
+	for {
+		c.mu.Lock()
+		running := c.running
+		c.mu.Unlock()
+		if running == nil {
+			return
+		}
+		<-running
+	}
+}
+
+// TestCrowdFailsClosed: who cannot be counted does not share, an old count does not hold, and
+// nobody waits for a count that has just failed.
 func TestCrowdFailsClosed(t *testing.T) {
 	t.Parallel()
 	c, people, s, seconds := newCrowd(t)
 	people.err = privacy.ErrUnavailable
-	if got := sharedLabels(t, c, s); len(got) != 0 {
-		t.Errorf("without a count: %v", got)
+	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
+		t.Errorf("without a count: %v, tried %d times", got, people.asked.Load())
 	}
 	people.err = nil
+	seconds.Store(4)
+	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
+		t.Errorf("right after a failure: %v, tried %d times", got, people.asked.Load())
+	}
+	seconds.Store(5)
 	if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) {
-		t.Errorf("with one: %v", got)
+		t.Errorf("with a count: %v", got)
 	}
 	people.mu.Lock()
 	people.err = errors.New("no database")
 	people.mu.Unlock()
-	seconds.Store(599)
+	seconds.Store(5 + 599)
 	if !c.shared(t.Context(), s, "pet_friend") {
 		t.Error("a count does not hold for ten minutes while nobody can be counted")
 	}
-	for c.counting.TryLock() == false { // until the count behind has failed
-		time.Sleep(time.Millisecond)
-	}
-	c.counting.Unlock()
-	seconds.Store(600)
+	settle(c)
+	seconds.Store(5 + 600)
 	if c.shared(t.Context(), s, "pet_friend") {
 		t.Error("it holds for longer")
+	}
+}
+
+// TestCrowdKeepsNobodyWaiting: a count that takes long is waited for by nobody for long, and
+// is used when it has come.
+func TestCrowdKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	c, people, s, seconds := newCrowd(t)
+	people.wait = make(chan struct{})
+	begun := time.Now()
+	if c.shared(t.Context(), s, "pet_friend") {
+		t.Error("a label is shared before anybody was counted")
+	}
+	seconds.Store(1)
+	for range 50 { // those who come later do not begin to wait
+		c.shared(t.Context(), s, "pet_friend")
+	}
+	if waited := time.Since(begun); waited < crowdWait || waited > 20*crowdWait {
+		t.Errorf("waited %v", waited)
+	}
+	close(people.wait)
+	settle(c)
+	if !c.shared(t.Context(), s, "pet_friend") || people.asked.Load() != 1 {
+		t.Errorf("the count that came late is not used; counted %d times", people.asked.Load())
 	}
 }
 
