@@ -132,8 +132,9 @@ const patience = 10
 // machine had other things to do, says nothing about the rules and is made again.
 func (d *decision) decided(ctx context.Context) (v verdict, err error) {
 	for range patience {
+		d.unsure = false
 		v, err = d.decide(ctx)
-		if err != nil || !slices.Contains(v.event.Checks, CheckPolicy) {
+		if err != nil || !d.unsure && !slices.Contains(v.event.Checks, CheckPolicy) {
 			break
 		}
 	}

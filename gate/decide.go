@@ -55,6 +55,9 @@ type decision struct {
 	subject   audit.Subject
 	pseudonym string
 	tie       func(key string) uint64
+	// unsure is whether the policies did not say what is wrong with the question: then as
+	// little is told as if nothing were.
+	unsure bool
 	// shared reports whether enough people share a persona label; nil: nobody does.
 	shared func(ctx context.Context, label policies.PersonaID) bool
 	made   made
@@ -149,6 +152,7 @@ func (d *decision) damagedReasons(ctx context.Context, facts policies.Facts) []p
 // person, whether there is one or not.
 func (d *decision) public(ctx context.Context, facts policies.Facts) []policies.Reason {
 	best, err := d.sheet.revision.Decide(ctx, ideal(facts, d.sheet))
+	d.unsure = err != nil
 	if err != nil || best.Allow {
 		return d.explain(append(d.caseReasons(), CheckPerson)...)
 	}
