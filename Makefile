@@ -14,7 +14,7 @@ help: ## list the commands
 
 test: ensure-postgres ensure-cc lint ## check style, then run all tests under the race detector
 	$(GO) test -race -p 2 -timeout 10m ./...
-	$(GO) test -run 'TestEveryRuleMatters|TestAllocationBudgets|TestTable|TestDiff|TestCheck' ./policies
+	$(GO) test -run 'TestEveryRuleMatters|TestAllocationBudgets|TestTable|TestDiff|TestCheck|TestMutat' ./policies
 	$(GO) test -run TestLeak ./gate
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own

@@ -222,7 +222,7 @@ func (l *loader) checkJurisdictions(c *Catalogue) {
 			l.fail(fileJurisdictions, []string{string(id)}, "%q has no age of digital consent", id)
 		}
 		for i, rule := range j.Consent {
-			if rule.Age < 12 || rule.Age > j.Majority || i > 0 && !j.Consent[i-1].From.Before(rule.From.Time) {
+			if rule.From.IsZero() || rule.Age < 12 || rule.Age > j.Majority || i > 0 && !j.Consent[i-1].From.Before(rule.From.Time) {
 				l.fail(fileJurisdictions, []string{string(id), "consent_age"}, "want ages from 12 to majority with ascending days")
 			}
 		}

@@ -26,7 +26,7 @@ func TestLintCatalogue(t *testing.T) {
 		{"inferences", "  groups:\n    media.union: 100\n", "", `no product group points to "union_membership"`},
 		{"inferences", "thresholds: {default: 100, DE: 90, TR: 80}", "thresholds: {default: 100, DE: 5000}", `"pregnancy" is never reached`},
 		{"recipients", "purposes: [pricing, loyalty]", "purposes: [loyalty]", `no recipient is contracted for "pricing"`},
-		{"categories", "core:\n", "weather:\n  title: {en: Weather, tr: Hava, cs: Počasí}\ncore:\n", `no attribute is of category "weather"`},
+		{"categories", "core:\n", "weather:\n  title: {en: Weather, tr: Hava, cs: Počasí}\n  special: false\n  case: false\ncore:\n", `no attribute is of category "weather"`},
 	} {
 		text, err := fs.ReadFile(Bundle(), "catalogue/"+test.file+".yaml")
 		if err != nil {

@@ -50,6 +50,11 @@ func LoadCatalogue(bundle fs.FS, dir string) (*Catalogue, error) {
 
 func loadCatalogue(bundle fs.FS, dir string) (*loader, *Catalogue, error) {
 	l := &loader{bundle: bundle, dir: dir, contents: map[string][]byte{}, nodes: map[string]*yaml.Node{}}
+	c, err := l.load()
+	return l, c, err
+}
+
+func (l *loader) load() (*Catalogue, error) {
 	c := &Catalogue{
 		purposes:      readFile[map[privacy.Purpose]*Purpose](l, filePurposes),
 		categories:    readFile[map[privacy.DataCategory]*Category](l, fileCategories),
@@ -64,22 +69,23 @@ func loadCatalogue(bundle fs.FS, dir string) (*loader, *Catalogue, error) {
 	personas := readFile[personaFile](l, filePersonas)
 	c.personas, c.personaK = personas.Labels, personas.Minimum
 	if len(l.errs) > 0 {
-		return nil, nil, errors.Join(l.errs...)
+		return nil, errors.Join(l.errs...)
 	}
 	l.name(c)
 	if len(l.errs) > 0 {
-		return nil, nil, errors.Join(l.errs...)
+		return nil, errors.Join(l.errs...)
 	}
 	l.check(c)
+	l.checkStated(c)
 	if len(l.errs) > 0 {
-		return nil, nil, errors.Join(l.errs...)
+		return nil, errors.Join(l.errs...)
 	}
 	c.index(l)
 	l.checkIndexed(c)
 	if len(l.errs) > 0 {
-		return nil, nil, errors.Join(l.errs...)
+		return nil, errors.Join(l.errs...)
 	}
-	return l, c, nil
+	return c, nil
 }
 
 // loader keeps the files beside the decoded values, so that a complaint about a value
@@ -89,7 +95,9 @@ type loader struct {
 	dir      string
 	contents map[string][]byte
 	nodes    map[string]*yaml.Node
-	errs     []error
+	// held are decoded files that need not be read; see [holdFile].
+	held map[string]any
+	errs []error
 }
 
 // node returns the root of a file as YAML nodes, which know their lines. They are read
@@ -108,6 +116,9 @@ func (l *loader) node(file string) *yaml.Node {
 
 func readFile[T any](l *loader, name string) T {
 	var value T
+	if held, ok := l.held[name].(T); ok {
+		return held
+	}
 	content, err := fs.ReadFile(l.bundle, path.Join(l.dir, name))
 	if err != nil {
 		l.errs = append(l.errs, fmt.Errorf("reading catalogue file %s: %w", name, err))

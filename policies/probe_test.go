@@ -16,8 +16,8 @@ import (
 func TestProbeFindsWhatOpensUnasked(t *testing.T) {
 	t.Parallel()
 	bundle := patched(t, "catalogue/purposes.yaml",
-		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  actions: [personalize, audience]\n  profiling: true\n  bases: {consent: generalized, legitimate_interests: persona}",
-		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  actions: [personalize, audience]\n  profiling: true\n  bases: {legitimate_interests: persona}")
+		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  marketing: false\n  explicit: false\n  actions: [personalize, audience]\n  profiling: true\n  bases: {consent: generalized, legitimate_interests: persona}",
+		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  marketing: false\n  explicit: false\n  actions: [personalize, audience]\n  profiling: true\n  bases: {legitimate_interests: persona}")
 	if err := policies.New(policies.Config{}).Activate(t.Context(), bundle); err != nil {
 		t.Fatalf("a purpose on legitimate interests alone: %v", err)
 	}

@@ -19,7 +19,7 @@ func (a *app) commands() []*cobra.Command {
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),
-		with(a.policyCommand(), a.policyCheck(), a.policyTable(), a.policyDiff()),
+		with(a.policyCommand(), a.policyCheck(), a.policyTable(), a.policyDiff(), a.policyMutate()),
 		a.catalogueCommand(),
 		a.benchCommand(),
 		a.doctorCommand(),
