@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -184,32 +186,30 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 			r, err = nil, fmt.Errorf("building revision: panic: %w", ErrPolicy)
 		}
 	}()
-	catalogue, err := LoadCatalogue(newTree(content), catalogueDir)
-	if err != nil {
-		return nil, refuse(CatalogueInvalid, err)
-	}
-	modules, err := parseModules(content, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range sortedKeys(modules) {
-		if complaints := lint(modules[name]); len(complaints) > 0 {
-			return nil, fmt.Errorf("checking rules: %s %s: %w", name, complaints[0], privacy.ErrInvalid)
+	var catalogue *Catalogue
+	var modules map[string]*ast.Module
+	var compiler *ast.Compiler
+	// Catalogue and rules meet only after both were read.
+	err = inParallel(2, func(i int) (err error) {
+		defer func() {
+			if recover() != nil {
+				err = fmt.Errorf("reading bundle: panic: %w", ErrPolicy)
+			}
+		}()
+		if i == 1 {
+			modules, compiler, err = readRules(content)
+			return err
 		}
-	}
-	reasons := collectReasons(modules)
-	compiler, err := compileModules(modules)
+		if catalogue, err = LoadCatalogue(newTree(content), catalogueDir); err != nil {
+			return refuse(CatalogueInvalid, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, err
-	}
-	if err := checkReads(compiler, planQuery, canonicalInputs); err != nil {
-		return nil, err
-	}
-	if err := checkReads(compiler, verdictQuery, pairInputs); err != nil {
 		return nil, err
 	}
 	revision := &Revision{
-		digest: content.digest(), content: content, catalogue: catalogue, compiler: compiler, modules: modules, reasons: reasons,
+		digest: content.digest(), content: content, catalogue: catalogue, compiler: compiler, modules: modules, reasons: collectReasons(modules),
 		store: newStore(catalogue.document()), words: newVocabulary(catalogue), limit: e.config.EvaluationLimit,
 		failures: &e.failures,
 	}
@@ -238,4 +238,28 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 		revision.memo = newMemo(e.config.MemoLimit)
 	}
 	return revision, nil
+}
+
+// readRules parses, checks and compiles the rules of a bundle.
+func readRules(content bundleContent) (map[string]*ast.Module, *ast.Compiler, error) {
+	modules, err := parseModules(content, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range sortedKeys(modules) {
+		if complaints := lint(modules[name]); len(complaints) > 0 {
+			return nil, nil, fmt.Errorf("checking rules: %s %s: %w", name, complaints[0], privacy.ErrInvalid)
+		}
+	}
+	compiler, err := compileModules(modules)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkReads(compiler, planQuery, canonicalInputs); err != nil {
+		return nil, nil, err
+	}
+	if err := checkReads(compiler, verdictQuery, pairInputs); err != nil {
+		return nil, nil, err
+	}
+	return modules, compiler, nil
 }
