@@ -10,6 +10,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -138,7 +139,9 @@ func (g *Gate) evaluationLoad(s *sheet, principal privacy.Principal, r *request,
 	bare := *r
 	bare.attributes = nil
 	load := g.loadQuery(s, principal, &bare, id)
-	load.Recipient = ""
+	if r.caseID == (casework.ID{}) {
+		load.Recipient = "" // a case is found by its recipient; nothing else here is
+	}
 	return load
 }
 

@@ -70,6 +70,19 @@ func TestConversationsOpenWithTheCase(t *testing.T) {
 		hasReason(answer, gate.CheckCase) {
 		t.Errorf("while the case is open: %v, %v", revealed(answer), answer.Obligations)
 	}
+	evaluated := func(number string) gate.Evaluation {
+		t.Helper()
+		return b.mustEvaluate(t, service("support_desk"), gate.Question{Query: gate.Query{
+			DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "support_desk", ayşe)}, Purpose: "support", Channel: "support",
+			Attributes: []privacy.AttributeName{"conversations.last_topic"}, Case: number,
+		}})
+	}
+	if e := evaluated(first.ID.String()); e.Decision != gate.Allow || levels(e)["conversations.last_topic"] != "exact" {
+		t.Errorf("an evaluation while the case is open: %s, %v, %v", e.Decision, levels(e), e.Reasons)
+	}
+	if e := evaluated(casework.ID{9}.String()); e.Decision != gate.Deny || !hasReason(e.Answer, gate.CheckCase) {
+		t.Errorf("an evaluation of an invented case: %s, %v", e.Decision, e.Reasons)
+	}
 	refused("somebody else's case", ask(jana, first.ID.String()))
 	refused("another recipient's case", ask(ayşe, open(ayşe, "web_shop", 2).ID.String()))
 	refused("an invented case", ask(ayşe, casework.ID{9}.String()))
