@@ -144,7 +144,7 @@ func (a *audienceDecision) decide(ctx context.Context) (PendingAudience, error) 
 // find has add called for everybody in the audience, however few they are.
 func (a *audienceDecision) find(ctx context.Context, filter policies.Filter, add func(privacy.DataSubjectID) error) (time.Time, error) {
 	a.cells = map[Cell]bool{}
-	return a.gate.config.Audiences.FindAudience(ctx, a.search(filter), func(id privacy.DataSubjectID, cell Cell) error {
+	return a.gate.config.Audiences.FindAudience(ctx, a.search(ctx, filter), func(id privacy.DataSubjectID, cell Cell) error {
 		in, known := a.cells[cell]
 		if !known {
 			var err error
@@ -241,7 +241,7 @@ func (a *audienceDecision) deny(check string) PendingAudience {
 }
 
 // search makes the question to the store.
-func (a *audienceDecision) search(filter policies.Filter) AudienceSearch {
+func (a *audienceDecision) search(ctx context.Context, filter policies.Filter) AudienceSearch {
 	v, s := a.gate.vault, a.sheet
 	search := AudienceSearch{
 		Purpose: a.question.Purpose, Channel: a.question.Channel, Shape: shapeTag(v, s), Filter: filter,
@@ -267,9 +267,14 @@ func (a *audienceDecision) search(filter policies.Filter) AudienceSearch {
 		search.General = slices.DeleteFunc(slices.Clone(s.marketing), func(p privacy.Purpose) bool { return p == search.Purpose })
 	}
 	for i, condition := range a.request.query.Conditions {
-		tags := make([]Tag, len(condition.In))
-		for j, word := range condition.In {
-			tags[j] = valueTag(v, condition.Attribute, a.request.levels[i], word)
+		tags := make([]Tag, 0, len(condition.In))
+		for _, word := range condition.In {
+			// A label that too few share is told of nobody: two audiences, one with its people and
+			// one without, would name them by their difference.
+			if condition.Attribute == attributePersona && !a.gate.crowd.shared(ctx, s, policies.PersonaID(word)) {
+				continue
+			}
+			tags = append(tags, valueTag(v, condition.Attribute, a.request.levels[i], word))
 		}
 		search.Tags = append(search.Tags, tags)
 	}

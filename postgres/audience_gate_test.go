@@ -3,12 +3,14 @@ package postgres
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -163,5 +165,45 @@ func TestAudienceNeedsItsEvidence(t *testing.T) {
 	b.db.Close()
 	if _, err := b.Gate.Audience(t.Context(), reco, query); !errors.Is(err, privacy.ErrUnavailable) {
 		t.Errorf("without a database: %v", err)
+	}
+}
+
+// TestAudienceNeedsACrowdForAPersona: a label that too few share names nobody in an
+// audience either. Otherwise two large audiences, one with the label and one without, would
+// name its people by their difference.
+func TestAudienceNeedsACrowdForAPersona(t *testing.T) {
+	t.Parallel()
+	b := newGate(t)
+	store := NewProfileStore(b.db)
+	engine, err := bundledPolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.keys.EnsureRecipient("analyst"); err != nil {
+		t.Fatal(err)
+	}
+	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Audiences: NewAudienceStore(b.db), Crowds: store})
+	k := engine.Revision().Catalogue().PersonaMinimum()
+	var people []privacy.DataSubjectID
+	for n := range k + 1 {
+		label := "pet_friend"
+		if n == k {
+			label = "home_keeper"
+		}
+		key := b.person(t, fmt.Sprintf("person%d", n))
+		b.record(t, key, "profile", map[privacy.AttributeName]string{"persona": label})
+		b.choose(t, key, consent.Granted, "analytics")
+		people = append(people, key.DataSubject())
+	}
+	refreshed(t, b.refresher(t, gate.RefresherConfig{}), k+1)
+	for _, test := range []struct {
+		labels []string
+		want   int
+	}{{[]string{"home_keeper"}, 0}, {[]string{"pet_friend"}, k}, {[]string{"home_keeper", "pet_friend"}, k}} {
+		query := gate.AudienceQuery{Purpose: "analytics", Channel: "web", Conditions: []gate.AudienceCondition{{Attribute: "persona", In: test.labels}}}
+		got, err := b.CompareAudience(t.Context(), service("analyst"), query, people)
+		if want := (gate.Comparison{People: k + 1, Members: test.want}); err != nil || got != want {
+			t.Errorf("%v: %+v, want %+v, %v", test.labels, got, want, err)
+		}
 	}
 }
