@@ -37,11 +37,12 @@ func (r *audienceRequest) query() gate.AudienceQuery {
 	return query
 }
 
-// audiencePiece is how much of an audience is written at a time, and audienceWait how long
-// the caller may take for it.
+// audiencePiece is how much of an audience is written at a time, audienceWait how long the
+// caller may take for it, and audienceLimit how long for all: as long, it is held in memory.
 const (
 	audiencePiece = 32 << 10
 	audienceWait  = 20 * time.Second
+	audienceLimit = 10 * time.Minute
 )
 
 // findAudience answers with lines: the decision first, then a pseudonym a line. Nothing is
@@ -59,6 +60,12 @@ func findAudience(ctx context.Context, c *call) error {
 	if finder == nil {
 		return refuse(unavailable)
 	}
+	select {
+	case c.server.audiences <- struct{}{}:
+		defer func() { <-c.server.audiences }()
+	default:
+		return &problem{kind: unavailable, cause: errors.New("too many audiences at once")}
+	}
 	found, err := finder.Audience(ctx, c.principal, request.query())
 	if err != nil {
 		return err
@@ -74,26 +81,31 @@ func findAudience(ctx context.Context, c *call) error {
 	c.status = http.StatusOK
 	c.writer.Header()["Content-Type"] = headerNDJSON
 	c.writer.WriteHeader(c.status)
+	end := time.Now().Add(audienceLimit)
 	if found.Pseudonyms != nil {
 		for name := range found.Pseudonyms {
 			buffer.data = append(buffer.data, `{"pseudonym":"`...)
 			buffer.data = append(buffer.data, name...)
 			buffer.data = append(buffer.data, '"', '}', '\n')
-			if len(buffer.data) >= audiencePiece && c.writePiece(buffer) != nil {
+			if len(buffer.data) >= audiencePiece && c.writePiece(buffer, end) != nil {
 				return nil // the caller has gone
 			}
 		}
 	}
-	_ = c.writePiece(buffer)
+	_ = c.writePiece(buffer, end)
 	return nil
 }
 
 var audienceShape = shapeOf(reflect.TypeFor[audienceRequest]())
 
 // writePiece sends what is in the buffer and empties it. It may take its time anew for each
-// piece, since how many there are is not the caller's fault.
-func (c *call) writePiece(b *buffer) error {
-	_ = http.NewResponseController(c.writer).SetWriteDeadline(time.Now().Add(audienceWait)) // where there is one
+// piece, since how many there are is not the caller's fault, but not beyond the end.
+func (c *call) writePiece(b *buffer, end time.Time) error {
+	deadline := time.Now().Add(audienceWait)
+	if deadline.After(end) {
+		deadline = end
+	}
+	_ = http.NewResponseController(c.writer).SetWriteDeadline(deadline) // where there is one
 	_, err := c.writer.Write(b.data)
 	clear(b.data)
 	b.data = b.data[:0]

@@ -165,3 +165,35 @@ func TestAudienceIsStreamed(t *testing.T) {
 		t.Error("an audience was read to its end for a caller who had gone")
 	}
 }
+
+// held answers only when it is let go, and says when it was asked.
+type held struct {
+	*fake
+	asked, free chan struct{}
+}
+
+func (h *held) Audience(ctx context.Context, by privacy.Principal, q gate.AudienceQuery) (gate.Audience, error) {
+	found, err := h.fake.Audience(ctx, by, q)
+	found.Pseudonyms = func(func(pseudonym.Pseudonym) bool) {
+		h.asked <- struct{}{}
+		<-h.free
+	}
+	return found, err
+}
+
+// TestAudiencesAtOnceAreBounded: what is being sent counts, however slowly it is read.
+func TestAudiencesAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
+	h := &held{&fake{}, make(chan struct{}), make(chan struct{})}
+	s := New(Services{Tokens: h.fake, Audiences: h}, Config{AudienceSlots: 1})
+	first := make(chan int)
+	go func() { first <- do(s, audienceCall(audienceBody)).Code }()
+	<-h.asked
+	mustStatus(t, do(s, audienceCall(audienceBody)), http.StatusServiceUnavailable)
+	close(h.free)
+	if code := <-first; code != http.StatusOK {
+		t.Errorf("the first one: status %d", code)
+	}
+	go func() { <-h.asked }()
+	mustStatus(t, do(s, audienceCall(audienceBody)), http.StatusOK)
+}

@@ -38,6 +38,9 @@ type Config struct {
 	// BatchSlots is how many batches are worked on at once; another one gets 503. Zero
 	// means 16.
 	BatchSlots int
+	// AudienceSlots is how many audiences are found and sent at once, each of which is held in
+	// memory until it is sent; another one gets 503. Zero means 4.
+	AudienceSlots int
 	// PublicURL is the address by which others know this server: https, without a path,
 	// a query or a slash at the end. Empty means whatever name a caller came by.
 	PublicURL string
@@ -59,6 +62,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.IngestSlots, 4)
 	setDefault(&c.BatchLimit, 2<<20)
 	setDefault(&c.BatchSlots, 16)
+	setDefault(&c.AudienceSlots, 4)
 	return c
 }
 
@@ -80,6 +84,8 @@ type Server struct {
 	health   *healthCache
 	ingests  chan struct{}
 	batches  chan struct{}
+	// audiences holds a place for each audience that is found or sent.
+	audiences chan struct{}
 
 	requestPrefix string
 	requestNumber atomic.Uint64
@@ -92,6 +98,7 @@ func New(services Services, config Config) *Server {
 	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log}
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
+	s.audiences = make(chan struct{}, s.config.AudienceSlots)
 	var prefix [8]byte
 	_, _ = rand.Read(prefix[:]) // never fails: crypto/rand ends the program instead
 	s.requestPrefix = hex.EncodeToString(prefix[:])
