@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"errors"
@@ -90,6 +91,14 @@ func ReadBundleDir(dir string) (*Content, error) {
 
 // Digest returns what [BundleDigest] does. The statement is no part of it.
 func (c *Content) Digest() [sha256.Size]byte { return c.files.digest() }
+
+// Note returns the statement, nil if there is none.
+func (c *Content) Note() []byte { return bytes.Clone(c.note) }
+
+// WithNote returns the bundle with another statement, which is believed as little as any.
+func (c *Content) WithNote(note []byte) *Content {
+	return &Content{files: c.files, note: bytes.Clone(note)}
+}
 
 // FS returns the files, and the statement if there is one.
 func (c *Content) FS() fs.FS {

@@ -22,12 +22,12 @@ type PolicyStore struct {
 // NewPolicyStore remembers in db, with entries in log.
 func NewPolicyStore(db *DB, log *AuditLog) *PolicyStore { return &PolicyStore{db: db, log: log} }
 
-// Activate records that a bundle becomes active, together with the entry for the event,
+// Activate records that a bundle becomes active on that statement, note, together with the entry for the event,
 // and reports whether it was new: a bundle with the number and the digest of the highest
 // one is active already, on another machine or before a restart, and adds nothing, no entry
 // either. A [*policies.Refusal] says that a later one was active, or another one with the
 // same number.
-func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, event audit.Event) (bool, error) {
+func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, note []byte, event audit.Event) (bool, error) {
 	// Mostly nothing is new, and then nothing needs a transaction.
 	newest, err := s.newest(ctx)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, even
 			return translate(err)
 		}
 		var newest activation
-		if err := tx.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		if err := tx.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest, &newest.note); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return translate(err)
 		}
 		if known, err := newest.has(signed); err != nil {
@@ -49,7 +49,7 @@ func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, even
 		} else if known {
 			return errKnownActivation
 		}
-		_, err := tx.Exec(ctx, sqlPolicyActivate, int64(signed.Sequence), signed.Digest[:], signed.By)
+		_, err := tx.Exec(ctx, sqlPolicyActivate, int64(signed.Sequence), signed.Digest[:], signed.By, note)
 		return translate(err)
 	})
 	switch {
@@ -61,43 +61,43 @@ func (s *PolicyStore) Activate(ctx context.Context, signed policies.Signed, even
 	return true, nil
 }
 
-// Newest returns the digest of the bundle with the highest number, or an error that wraps
+// Newest returns the digest of the bundle with the highest number and its statement, or an error that wraps
 // [privacy.ErrNotFound] before the first.
-func (s *PolicyStore) Newest(ctx context.Context) (digest [32]byte, err error) {
+func (s *PolicyStore) Newest(ctx context.Context) (digest [32]byte, note []byte, err error) {
 	newest, err := s.newest(ctx)
 	if err == nil && newest.sequence == 0 {
 		err = privacy.ErrNotFound
 	}
 	if err != nil {
-		return digest, fmt.Errorf("reading activations: %w", err)
+		return digest, nil, fmt.Errorf("reading activations: %w", err)
 	}
 	copy(digest[:], newest.digest)
-	return digest, nil
+	return digest, newest.note, nil
 }
 
 func (s *PolicyStore) newest(ctx context.Context) (newest activation, err error) {
-	err = s.db.pool.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest)
+	err = s.db.pool.QueryRow(ctx, sqlPolicyNewest).Scan(&newest.sequence, &newest.digest, &newest.note)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return activation{}, translate(err)
 	}
 	return newest, nil
 }
 
-const sqlPolicyNewest = `select sequence, digest from policy.activation order by sequence desc limit 1`
+const sqlPolicyNewest = `select sequence, digest, statement from policy.activation order by sequence desc limit 1`
 
 // Two machines that get two bundles at the same moment take turns, so that the lower
 // number is not added beside the higher one. The key is "policies" in ASCII.
 const sqlPolicyTurn = `select pg_advisory_xact_lock(8101813454558029171)`
 
-const sqlPolicyActivate = `insert into policy.activation (sequence, digest, signed_by) values ($1, $2, $3)`
+const sqlPolicyActivate = `insert into policy.activation (sequence, digest, signed_by, statement) values ($1, $2, $3, $4)`
 
 // errKnownActivation ends a transaction that has nothing to say.
 var errKnownActivation = errors.New("known activation")
 
 // activation is a row of policy.activation; the zero value is before the first.
 type activation struct {
-	sequence int64
-	digest   []byte
+	sequence     int64
+	digest, note []byte
 }
 
 // has reports whether the newest activation is that of the bundle. The error says that

@@ -19,9 +19,9 @@ func TestActivationsOnlyGoForward(t *testing.T) {
 	activate := func(sequence uint64, digest byte) (bool, error) {
 		signed := policies.Signed{By: "shop.example/policies"}
 		signed.Sequence, signed.Digest = sequence, [32]byte{digest}
-		return store.Activate(t.Context(), signed, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(signed.Digest)})
+		return store.Activate(t.Context(), signed, []byte{digest}, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(signed.Digest)})
 	}
-	if _, err := store.Newest(t.Context()); !errors.Is(err, privacy.ErrNotFound) {
+	if _, _, err := store.Newest(t.Context()); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("before the first: %v", err)
 	}
 	for _, step := range []struct {
@@ -52,7 +52,7 @@ func TestActivationsOnlyGoForward(t *testing.T) {
 			t.Errorf("sequence %d, digest %c: the log grew from %d to %d, %v", step.sequence, step.digest, before, after, err)
 		}
 	}
-	if digest, err := store.Newest(t.Context()); err != nil || digest != [32]byte{'c'} {
+	if digest, note, err := store.Newest(t.Context()); err != nil || digest != [32]byte{'c'} || string(note) != "c" {
 		t.Errorf("the newest is %x, %v", digest, err)
 	}
 }
@@ -70,7 +70,7 @@ func TestActivationsAtOnce(t *testing.T) {
 		group.Go(func() {
 			signed := policies.Signed{By: "shop.example/policies"}
 			signed.Sequence, signed.Digest = uint64(1+i%4), [32]byte{byte(i % 4)}
-			ok, err := store.Activate(t.Context(), signed, audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done})
+			ok, err := store.Activate(t.Context(), signed, []byte("note"), audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done})
 			if _, late := errors.AsType[*policies.Refusal](err); err != nil && !late {
 				t.Error(err)
 			}

@@ -126,7 +126,7 @@ func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
 // kept: a start is no reason to lose the last good policies. They are verified as if they
 // had come from outside.
 func (h *House) resumePolicies(ctx context.Context, engine *policies.Engine, store *postgres.PolicyStore) error {
-	digest, err := store.Newest(ctx)
+	digest, note, err := store.Newest(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,6 +137,9 @@ func (h *House) resumePolicies(ctx context.Context, engine *policies.Engine, sto
 	content, err := policies.ParseArchive(kept)
 	if err != nil {
 		return err
+	}
+	if note != nil {
+		content = content.WithNote(note) // it was kept with the first that it ever had
 	}
 	return engine.Resume(ctx, content)
 }
@@ -156,7 +159,7 @@ func (c *policyCommit) record(ctx context.Context, r *policies.Revision, content
 	}
 	event := audit.Event{Kind: audit.PolicyActivated, Outcome: audit.Done, Policy: audit.Digest(r.Digest())}
 	if signed, ok := r.Signed(); ok {
-		if added, err := c.store.Activate(ctx, signed, event); added || err != nil {
+		if added, err := c.store.Activate(ctx, signed, content.Note(), event); added || err != nil {
 			return err
 		}
 	}

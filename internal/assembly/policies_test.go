@@ -199,6 +199,14 @@ func TestAHouseBelievesOnlySignedPolicies(t *testing.T) {
 	}
 	d.resumed(6, policies.BundleUnavailable)
 
+	// The same rules under a new number are the last good ones with that number.
+	d.put(d.sign(d.bundle("1"), 7))
+	if _, err := d.open(); err != nil {
+		t.Fatal(err)
+	}
+	d.put(d.bundle("unsigned"))
+	d.resumed(7, policies.BundleUnsigned)
+
 	// But not beyond its own end.
 	d.put(d.sign(d.bundle("8"), 8))
 	d.now = d.now.Add(24*time.Hour + time.Second)
