@@ -19,7 +19,8 @@ type Config struct {
 	// MemoLimit bounds how many plans a revision remembers per generation; 0 means
 	// 32,768, a negative number none.
 	MemoLimit int
-	// EvaluationLimit bounds one decision; 0 means 50 ms. A decision that takes longer is
+	// EvaluationLimit bounds one evaluation; 0 means 50 ms. It is tried three times, because a
+	// machine with too much to do is late without a fault of the rules; what is still late is
 	// an error, which denies.
 	EvaluationLimit time.Duration
 	// Keys must have signed every bundle. Nil takes bundles without looking at who signed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -91,9 +92,18 @@ func (r *Revision) PlanUncached(ctx context.Context, facts Facts) (Plan, error) 
 	return r.decide(ctx, &facts)
 }
 
+// slowTries is how often a decision is tried that runs into the limit. The limit is time
+// on the clock, and on a machine with too much to do it also passes while nobody works on
+// the decision. Rules that are slow themselves are slow each time.
+const slowTries = 3
+
 // decide is evaluate for somebody who waits for the answer.
-func (r *Revision) decide(ctx context.Context, facts *Facts) (Plan, error) {
-	plan, err := r.evaluate(ctx, facts, r.limit)
+func (r *Revision) decide(ctx context.Context, facts *Facts) (plan Plan, err error) {
+	for range slowTries {
+		if plan, err = r.evaluate(ctx, facts, r.limit); !errors.Is(err, errSlow) {
+			break
+		}
+	}
 	if err != nil {
 		r.failures.count(err)
 	}

@@ -29,7 +29,7 @@ import (
 // time limit, which says nothing about the rules: then once more.
 var bundledPolicies = sync.OnceValues(func() (engine *policies.Engine, err error) {
 	for range 10 {
-		engine, err = policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+		engine, err = policies.Open(context.Background(), policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
 		if !errors.Is(err, policies.ErrPolicy) {
 			break
 		}

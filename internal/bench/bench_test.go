@@ -85,7 +85,7 @@ func newHouse(t testing.TB, url string) *house {
 
 // openPolicies compiles the bundle once for all tests.
 var openPolicies = sync.OnceValues(func() (*policies.Engine, error) {
-	return policies.Open(context.Background(), policies.Bundle(), policies.Config{})
+	return policies.Open(context.Background(), policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
 })
 
 type of struct{ names *pseudonym.Pseudonyms }
