@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,8 +23,13 @@ type policyDesk struct {
 	t        *testing.T
 	signer   *policies.Signer
 	settings config.Config
-	now      time.Time
+	// ahead is how far the clock went since start: a house looks at it whenever it likes.
+	ahead atomic.Int64
 }
+
+var deskStart = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (d *policyDesk) now() time.Time { return deskStart.Add(time.Duration(d.ahead.Load())) }
 
 func newPolicyDesk(t *testing.T) *policyDesk {
 	t.Helper()
@@ -37,7 +43,7 @@ func newPolicyDesk(t *testing.T) *policyDesk {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	d := &policyDesk{t: t, signer: signer, now: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}
+	d := &policyDesk{t: t, signer: signer}
 	d.settings = settingsFor(t, database)
 	d.settings.Policies, d.settings.PoliciesKey = filepath.Join(dir, "bundle.tar.gz"), filepath.Join(dir, "policies.pub")
 	if err := os.WriteFile(d.settings.PoliciesKey, []byte(public), 0o600); err != nil {
@@ -84,7 +90,7 @@ func (d *policyDesk) dir(dir string) *policies.Content {
 
 func (d *policyDesk) sign(c *policies.Content, sequence uint64) *policies.Content {
 	d.t.Helper()
-	signed, _, err := d.signer.Sign(c, sequence, d.now.Add(24*time.Hour))
+	signed, _, err := d.signer.Sign(c, sequence, d.now().Add(24*time.Hour))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -101,7 +107,7 @@ func (d *policyDesk) put(c *policies.Content) {
 
 func (d *policyDesk) open() (*House, error) {
 	house, err := Open(d.t.Context(), d.settings, Options{
-		MaxConns: 4, Now: func() time.Time { return d.now }, Logger: slog.New(slog.DiscardHandler),
+		MaxConns: 4, Now: d.now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err == nil {
 		d.t.Cleanup(func() { _ = house.Close(d.t.Context()) })
@@ -209,7 +215,7 @@ func TestAHouseBelievesOnlySignedPolicies(t *testing.T) {
 
 	// But not beyond its own end.
 	d.put(d.sign(d.bundle("8"), 8))
-	d.now = d.now.Add(24*time.Hour + time.Second)
+	d.ahead.Add(int64(24*time.Hour + time.Second))
 	d.refused(policies.BundleExpired)
 }
 
@@ -303,7 +309,7 @@ func TestWatchedPoliciesChange(t *testing.T) {
 	}
 	d.put(d.sign(d.bundle("2"), 2))
 	wait("activated", func() bool { return house.Engine.Revision() != first })
-	if gauge("refused") != 0 || gauge("sequence") != 2 || gauge("activations_total") != 2 || gauge("not_after_seconds") != float64(d.now.Add(24*time.Hour).Unix()) {
+	if gauge("refused") != 0 || gauge("sequence") != 2 || gauge("activations_total") != 2 || gauge("not_after_seconds") != float64(d.now().Add(24*time.Hour).Unix()) {
 		t.Error("the gauges do not tell of the new policies")
 	}
 	if entry, _ := last(t, house); entry.Kind != audit.PolicyActivated || entry.Policy != house.PolicyDigest() {
