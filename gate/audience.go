@@ -118,6 +118,9 @@ func (a *audienceDecision) decide(ctx context.Context) (PendingAudience, error) 
 	}
 	members := memberList{names: names}
 	at, err := a.find(ctx, filter, members.add)
+	if named := members.finish(); err == nil {
+		err = named
+	}
 	switch {
 	case errors.Is(err, policies.ErrPolicy) && !errors.Is(err, privacy.ErrUnavailable):
 		return a.deny(CheckPolicy), nil

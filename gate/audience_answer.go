@@ -1,12 +1,10 @@
 package gate
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -62,60 +60,3 @@ func (PendingAudience) String() string { return privacy.Redacted }
 
 // Format says REDACTED for every verb and flag.
 func (PendingAudience) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, privacy.Redacted) }
-
-// memberList holds pseudonyms, all of one length, in one piece of memory.
-type memberList struct {
-	names *pseudonym.Pseudonyms
-	text  []byte
-	width int
-	order []int32
-}
-
-// all yields the pseudonyms in their order.
-func (m *memberList) all(yield func(pseudonym.Pseudonym) bool) {
-	for _, i := range m.order {
-		if !yield(pseudonym.Pseudonym(m.at(i))) {
-			return
-		}
-	}
-}
-
-func (m *memberList) len() int { return len(m.order) }
-
-func (m *memberList) at(i int32) []byte { return m.text[int(i)*m.width:][:m.width] }
-
-// add appends the pseudonym of a person.
-func (m *memberList) add(id privacy.DataSubjectID) error {
-	name, err := m.names.Of(id)
-	if err != nil {
-		return fmt.Errorf("naming a member: %w", err)
-	}
-	if m.width == 0 {
-		m.width = len(name)
-	}
-	if len(name) != m.width {
-		return fmt.Errorf("naming a member: %w", privacy.ErrDamaged)
-	}
-	if len(m.order) >= maxAudience {
-		return fmt.Errorf("naming more than %d members: %w", maxAudience, privacy.ErrUnavailable)
-	}
-	m.order = append(m.order, int32(len(m.order)))
-	m.text = append(m.text, name...)
-	return nil
-}
-
-// sort puts the pseudonyms in order. Where somebody came from, first or last, does not show.
-func (m *memberList) sort() {
-	slices.SortFunc(m.order, func(i, j int32) int { return slices.Compare(m.at(i), m.at(j)) })
-}
-
-// digest is the SHA-256 of the pseudonyms in order, each followed by a line feed.
-func (m *memberList) digest() audit.Digest {
-	h := sha256.New()
-	line := make([]byte, 0, m.width+1)
-	for _, i := range m.order {
-		line = append(append(line[:0], m.at(i)...), '\n')
-		_, _ = h.Write(line) // never fails
-	}
-	return audit.Digest(h.Sum(nil))
-}

@@ -22,18 +22,33 @@ var _ gate.AudienceStore = (*AudienceStore)(nil)
 func NewAudienceStore(db *DB) *AudienceStore { return &AudienceStore{db: db} }
 
 // audienceCandidates are the people whose profile holds. What a filter and the conditions
-// demand of person and profile follows: the fewer are left, the less consent is read.
+// demand of the profile follows: the fewer are left, the less consent is read.
 //
 //	$1 shape  $2 clock  $3 purpose  $4 channel  $5 general purposes
 //	$6 tags of ages  $7 tags of households  $8 countries  $9 the numbers of their laws
 const audienceCandidates = `
-with candidate as materialized (
-    select p.data_subject_id, p.age, p.household, coalesce(l.law, 0) as law, d.restricted
+with candidate as (
+    select p.data_subject_id, array_position($6::uuid[], p.age) - 1 + (array_position($7::uuid[], p.household) - 1) * 4 as person
     from gate.profile p
-    join vault.data_subject d on d.data_subject_id = p.data_subject_id
-    left join unnest($8::text[], $9::integer[]) as l (country, law) on l.country = d.jurisdiction
     where p.shape = $1 and p.fresh_until > $2
         and p.age = any ($6::uuid[]) and p.household = any ($7::uuid[])`
+
+// Whoever has no record that counts is in the audience all the same, or is not: that depends
+// on the filter, see [needsRecord].
+const (
+	audienceChoices = `
+),
+choice as (
+    select c.data_subject_id, c.person,
+        case when r.purpose = $3 and r.action <> 'objected' then e.key end as choice,
+        case when r.purpose = $3 and r.action = 'objected' then e.key end as objection,
+        case when r.purpose <> $3 then r.action = 'objected' end as objects
+    from candidate c`
+	audienceChosen = audienceChoices + `
+    join consent.record r`
+	audienceAnybody = audienceChoices + `
+    left join consent.record r`
+)
 
 // audienceMembers folds the consent of the candidates. It is consent.Fold in SQL: of the
 // records about a purpose and a channel, the deciding one and the deciding objection, both in
@@ -41,61 +56,128 @@ with candidate as materialized (
 // follows from the two. A record that lies ahead is none. Of the general purposes all that
 // matters is whether an objection stands.
 //
+// Sorting everybody's records takes long, so the order is a number, and what decides is the
+// greatest. From the low end: incentive (1 bit), basis (3), ended (1), not explicit (1),
+// protection (2), microseconds. It leaves out how the order goes on among records that are
+// alike in all but the lowest four bits. These rarely differ there; the second maximum, over
+// the same with those bits turned round, tells when they do. Then, and where a time is too
+// far off for the number, and where an explicit yes may lift an objection to a general
+// purpose, a subselect reads the person's records in the full order.
+//
 // States and bases are numbers, the indexes in gate.CellStates and gate.CellBases: there are
-// many rows. What a filter demands of consent follows.
+// many rows; given is as in [gate.Cell], less four bits. Restriction, law and key are read
+// for whom all else has let through. What a filter demands of these and of consent follows.
 const audienceMembers = `
+        on r.data_subject_id = c.data_subject_id and r.channel in ($4, '*') and (r.action <> 'granted' or r.effective_at <= $2)
+        and (r.purpose = $3 or r.purpose = any ($5::text[]) and (r.action = 'objected' or r.action = 'granted' and r.explicit))
+    cross join lateral (
+        select greatest(date_part('epoch', case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end), -4e9) as seconds
+    ) t
+    cross join lateral (
+        select (t.seconds * 1e6)::bigint * 256
+            + case r.action when 'granted' then 0 when 'refused' then 64 when 'withdrawn' then 128 else 192 end
+            + case when r.explicit then 0 else 32 end + case when r.valid_until <= $2 then 16 else 0 end
+            + case r.legal_basis
+                when 'consent' then 2 when 'contract' then 4 when 'legal_obligation' then 6 when 'vital_interests' then 8
+                when 'public_task' then 10 when 'legitimate_interests' then 12 else 14
+            end + r.incentive::integer as key
+    ) e
+    offset 0
 ),
-choice as (
-    select distinct on (r.data_subject_id, r.action = 'objected')
-        r.data_subject_id, r.action = 'objected' as objects, r.action, r.explicit, r.incentive, r.valid_until, e.effective_at,
-        case r.legal_basis
+folded as (
+    select h.data_subject_id, h.person,
+        max(h.choice) as choice, max(h.choice # 15) as choice_turned,
+        max(h.objection) as objection, max(h.objection # 15) as objection_turned,
+        bool_or(h.objects) as objects, bool_and(h.objects) as only_objects
+    from choice h
+    group by h.data_subject_id, h.person
+),
+member as (
+    select f.data_subject_id, f.person,
+        case
+            when f.choice # 15 <> f.choice_turned or f.objection # 15 <> f.objection_turned
+                or f.choice >> 8 <= -4e15::bigint or f.objection >> 8 <= -4e15::bigint then (` + audienceExactly + `)
+            when f.objection is not null and (f.choice & 254 = 2 and f.choice >> 8 > f.objection >> 8) is not true
+                then 4 | (f.objection << 2 & 56)::integer
+            when f.choice is null then 0
+            when f.choice & 208 = 0 then (1 | (f.choice << 2 & 56) | (f.choice << 7 & 128))::integer + case when f.choice & 32 = 0 then 64 else 0 end
+            when f.choice & 192 = 0 then 5 | (f.choice << 2 & 56)::integer
+            when f.choice & 192 = 128 then 2 | (f.choice << 2 & 56)::integer
+            else 3 | (f.choice << 2 & 56)::integer
+        end as given,
+        case
+            when f.objects is not true then false
+            when f.only_objects then true
+            else exists (` + audienceGenerally + `)
+        end as general
+    from folded f
+    offset 0
+)
+select m.data_subject_id,
+    m.person + m.given * 16 + (m.general or m.given & 7 = 4)::integer * 4096 + d.restricted::integer * 8192 + coalesce(l.law, 0) * 16384 as cell
+from member m
+join vault.data_subject d on d.data_subject_id = m.data_subject_id
+left join unnest($8::text[], $9::integer[]) as l (country, law) on l.country = d.jurisdiction
+where exists (select from keyring.person_key k where k.data_subject_id = m.data_subject_id)`
+
+// audienceExactly folds the consent of one person, f, in the full order.
+const audienceExactly = `
+    select case
+            when o.effective_at is not null and (
+                h.action = 'granted' and h.explicit and h.legal_basis = 'consent'
+                and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)
+            ) is not true then 4 + n.of_objection * 8
+            when h.action = 'granted' and h.valid_until <= $2 then 5 + n.of_choice * 8
+            when h.action = 'granted' then 1 + n.of_choice * 8 + h.explicit::integer * 64 + h.incentive::integer * 128
+            when h.action = 'withdrawn' then 2 + n.of_choice * 8
+            else 3 + n.of_choice * 8
+        end
+    from (select) one
+    left join lateral (
+        select r.action, r.explicit, r.incentive, r.legal_basis, r.valid_until, e.effective_at
+        from consent.record r
+        cross join lateral (
+            select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
+        ) e
+        where r.data_subject_id = f.data_subject_id and r.purpose = $3 and r.channel in ($4, '*')
+            and r.action <> 'objected' and e.effective_at <= $2
+        order by e.effective_at desc,
+            case r.action when 'granted' then 0 when 'refused' then 1 when 'withdrawn' then 2 else 4 end desc,
+            r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
+        limit 1
+    ) h on true
+    left join lateral (
+        select r.legal_basis, least(r.effective_at, $2) as effective_at
+        from consent.record r
+        where r.data_subject_id = f.data_subject_id and r.purpose = $3 and r.channel in ($4, '*') and r.action = 'objected'
+        order by least(r.effective_at, $2) desc,
+            r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
+        limit 1
+    ) o on true
+    cross join lateral (
+        select ` + audienceBasisOf + ` of_choice, ` + audienceBasisOfObjection + ` of_objection
+    ) n`
+
+const (
+	audienceBasisOf = `
+        case h.legal_basis
             when 'consent' then 1 when 'contract' then 2 when 'legal_obligation' then 3 when 'vital_interests' then 4
             when 'public_task' then 5 when 'legitimate_interests' then 6 else 7
-        end as basis
-    from candidate c
-    join consent.record r on r.data_subject_id = c.data_subject_id
-    cross join lateral (
-        select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
-    ) e
-    where r.purpose = $3 and r.channel in ($4, '*') and e.effective_at <= $2
-    order by r.data_subject_id, r.action = 'objected', e.effective_at desc,
-        case r.action when 'granted' then 0 when 'refused' then 1 when 'withdrawn' then 2 else 4 end desc,
-        r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
-),
-deciding as (
-    select h.data_subject_id,
-        max(h.effective_at) filter (where h.objects) as objected_at,
-        max(h.basis) filter (where h.objects) as objected_basis,
-        max(h.effective_at) filter (where not h.objects) as effective_at,
-        max(h.action) filter (where not h.objects) as action,
-        max(h.basis) filter (where not h.objects) as basis,
-        bool_or(h.explicit) filter (where not h.objects) as explicit,
-        bool_or(h.incentive) filter (where not h.objects) as incentive,
-        max(h.valid_until) filter (where not h.objects) as valid_until
-    from choice h
-    group by h.data_subject_id
-),
-current as (
-    select d.data_subject_id,
-        case
-            when d.objected_at is not null and not (
-                d.action is not distinct from 'granted' and d.explicit and d.basis = 1
-                and d.effective_at > d.objected_at and (d.valid_until is null or d.valid_until > $2)
-            ) then 4
-            when d.action = 'granted' then case when d.valid_until <= $2 then 5 else 1 end
-            when d.action = 'withdrawn' then 2
-            else 3
-        end as state,
-        d.objected_basis, d.basis, d.explicit, d.incentive
-    from deciding d
-),
-general as (
-    select distinct o.data_subject_id
-    from (
-        select distinct on (r.data_subject_id, r.purpose) r.data_subject_id, r.purpose, least(r.effective_at, $2) as effective_at
+        end`
+	audienceBasisOfObjection = `
+        case o.legal_basis
+            when 'consent' then 1 when 'contract' then 2 when 'legal_obligation' then 3 when 'vital_interests' then 4
+            when 'public_task' then 5 when 'legitimate_interests' then 6 else 7
+        end`
+)
+
+// audienceGenerally has a row if an objection of one person, f, to a general purpose stands.
+const audienceGenerally = `
+    select from (
+        select r.purpose, max(least(r.effective_at, $2)) as effective_at
         from consent.record r
-        where r.purpose = any ($5::text[]) and r.channel in ($4, '*') and r.action = 'objected'
-        order by r.data_subject_id, r.purpose, least(r.effective_at, $2) desc
+        where r.data_subject_id = f.data_subject_id and r.purpose = any ($5::text[]) and r.channel in ($4, '*') and r.action = 'objected'
+        group by r.purpose
     ) o
     left join lateral (
         select r.action, r.explicit, r.legal_basis, e.effective_at, r.valid_until
@@ -103,7 +185,7 @@ general as (
         cross join lateral (
             select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
         ) e
-        where r.data_subject_id = o.data_subject_id and r.purpose = o.purpose and r.channel in ($4, '*')
+        where r.data_subject_id = f.data_subject_id and r.purpose = o.purpose and r.channel in ($4, '*')
             and r.action <> 'objected' and e.effective_at <= $2
         order by e.effective_at desc,
             case r.action when 'granted' then 0 when 'refused' then 1 else 2 end desc,
@@ -111,29 +193,15 @@ general as (
         limit 1
     ) h on true
     where (h.action = 'granted' and h.explicit and h.legal_basis = 'consent'
-        and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)) is not true
-),
-member as (
-    select c.data_subject_id, c.age, c.household, c.law, c.restricted,
-        coalesce(o.state, 0) as state,
-        case when o.state is null then 0 when o.state = 4 then o.objected_basis else o.basis end as basis,
-        coalesce(o.state = 1 and o.explicit, false) as explicit,
-        coalesce(o.state = 1 and o.incentive, false) as incentive,
-        coalesce(o.state = 4, false) or g.data_subject_id is not null as objected
-    from candidate c
-    left join current o on o.data_subject_id = c.data_subject_id
-    left join general g on g.data_subject_id = c.data_subject_id
-)
-select m.data_subject_id,
-    array_position($6::uuid[], m.age) - 1 + (array_position($7::uuid[], m.household) - 1) * 4
-    + m.state * 16 + m.basis * 128 + m.explicit::integer * 1024 + m.incentive::integer * 2048
-    + m.objected::integer * 4096 + m.restricted::integer * 8192 + m.law * 16384 as cell
-from member m
-where exists (select from keyring.person_key k where k.data_subject_id = m.data_subject_id)`
+        and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)) is not true`
 
-// sqlAudience finds everybody whose profile holds. The statement that is run has further
-// conditions in both places, see [audienceStatement].
-const sqlAudience = audienceCandidates + audienceMembers
+// sqlAudience finds everybody whose profile holds, and sqlAudienceChosen whoever of them
+// has a record about the purpose. The statement that is run has further conditions in two
+// places, see [audienceStatement].
+const (
+	sqlAudience       = audienceCandidates + audienceAnybody + audienceMembers
+	sqlAudienceChosen = audienceCandidates + audienceChosen + audienceMembers
+)
 
 // What a large search needs otherwise than a look-up by key, for one transaction: plans made
 // for the values at hand, tables read as a whole, room for sorting, and no joins row by row:

@@ -90,6 +90,12 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 				Basis:       privacy.LegalBasis(pick("consent", "consent", "consent", "consent", "contract", "legitimate_interests", "vital_interests")),
 				EffectiveAt: moment(-4, -3, -3, -2, -1, 0, 1), Incentive: r.IntN(2) == 0,
 			}
+			switch r.IntN(16) {
+			case 0, 1:
+				record.EffectiveAt = record.EffectiveAt.Add(time.Microsecond) // just later decides too
+			case 2:
+				record.EffectiveAt = time.Date(1700, 1, 1+r.IntN(3), 0, 0, 0, 0, time.UTC) // and so does later among the long ago
+			}
 			for b := range record.ID {
 				record.ID[b] = byte(r.IntN(256))
 			}

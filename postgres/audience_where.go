@@ -20,12 +20,12 @@ func audienceStatement(search *gate.AudienceSearch, at time.Time) (string, []any
 		search.Shape, at, string(search.Purpose), string(search.Channel), texts(search.General),
 		search.Ages, search.Households, search.Countries, search.Laws,
 	}}
-	var person, consent []string
+	var person, member []string
 	for _, tags := range search.Tags {
 		person = append(person, "p.tags && "+w.parameter(tags, "uuid[]"))
 	}
 	for _, term := range conjuncts(search.Filter) {
-		early := !judgesConsent(&term)
+		early := within(&term, profileFields)
 		text, err := w.condition(&term, early)
 		if err != nil {
 			return "", nil, err
@@ -33,7 +33,7 @@ func audienceStatement(search *gate.AudienceSearch, at time.Time) (string, []any
 		if early {
 			person = append(person, text)
 		} else {
-			consent = append(consent, text)
+			member = append(member, text)
 		}
 	}
 	var b strings.Builder
@@ -41,8 +41,13 @@ func audienceStatement(search *gate.AudienceSearch, at time.Time) (string, []any
 	for _, text := range person {
 		b.WriteString("\n        and " + text)
 	}
+	if needsRecord(search.Filter) {
+		b.WriteString(audienceChosen)
+	} else {
+		b.WriteString(audienceAnybody)
+	}
 	b.WriteString(audienceMembers)
-	for _, text := range consent {
+	for _, text := range member {
 		b.WriteString("\n    and " + text)
 	}
 	return b.String(), w.arguments, nil
@@ -61,13 +66,29 @@ func conjuncts(filter policies.Filter) []policies.Condition {
 	return []policies.Condition{{}} // which is no condition
 }
 
-// judgesConsent reports whether a condition needs to know of consent or objection.
-func judgesConsent(c *policies.Condition) bool {
-	switch c.Field {
-	case policies.FieldState, policies.FieldExplicit, policies.FieldBasis, policies.FieldIncentive, policies.FieldObjected:
-		return true
+// The fields that a profile answers, and those that records of consent do.
+var (
+	profileFields = []policies.Field{policies.FieldAge, policies.FieldHousehold}
+	consentFields = []policies.Field{policies.FieldState, policies.FieldExplicit, policies.FieldBasis, policies.FieldIncentive, policies.FieldObjected}
+)
+
+// within reports whether a condition judges these fields and no others.
+func within(c *policies.Condition, fields []policies.Field) bool {
+	if len(c.Terms) == 0 {
+		return slices.Contains(fields, c.Field)
 	}
-	return slices.ContainsFunc(c.Terms, func(t policies.Condition) bool { return judgesConsent(&t) })
+	return !slices.ContainsFunc(c.Terms, func(t policies.Condition) bool { return !within(&t, fields) })
+}
+
+// needsRecord reports whether a filter keeps out everybody who has never chosen anything.
+func needsRecord(filter policies.Filter) bool {
+	never := policies.Facts{
+		Subject: policies.SubjectFacts{Objected: policies.No},
+		Consent: policies.ConsentFacts{State: policies.ConsentNeverAsked, Explicit: policies.No, Basis: policies.NoBasis, Incentive: policies.No},
+	}
+	return slices.ContainsFunc(conjuncts(filter), func(term policies.Condition) bool {
+		return within(&term, consentFields) && !term.Match(&never)
+	})
 }
 
 // audienceWhere turns conditions into SQL.
@@ -113,31 +134,33 @@ func (w *audienceWhere) compound(terms []policies.Condition, operator string, ea
 
 // in is the SQL of a field that has one of the values.
 func (w *audienceWhere) in(field policies.Field, values []string, early bool) (string, error) {
-	subject, profile, law := "m.", "m.", "m.law"
-	if early {
-		subject, profile, law = "d.", "p.", "coalesce(l.law, 0)"
-	}
 	switch field {
 	case policies.FieldKnown:
 		return strconv.FormatBool(slices.Contains(values, string(policies.Yes))), nil
 	case policies.FieldRestricted:
-		return yesNo(subject+"restricted", values), nil
+		return yesNo("d.restricted", values), nil
 	case policies.FieldObjected:
-		return yesNo("m.objected", values), nil
+		return yesNo("(m.general or m.given & 7 = 4)", values), nil
 	case policies.FieldExplicit:
-		return yesNo("m.explicit", values), nil
+		return yesNo("(m.given & 64 > 0)", values), nil
 	case policies.FieldIncentive:
-		return yesNo("m.incentive", values), nil
+		return yesNo("(m.given & 128 > 0)", values), nil
 	case policies.FieldState:
-		return w.numbered("m.state", numbersOf(gate.CellStates[:], values)), nil
+		return w.numbered("m.given & 7", numbersOf(gate.CellStates[:], values)), nil
 	case policies.FieldBasis:
-		return w.numbered("m.basis", numbersOf(gate.CellBases[:], values)), nil
+		return w.numbered("m.given >> 3 & 7", numbersOf(gate.CellBases[:], values)), nil
 	case policies.FieldAge:
-		return tagged(w, profile+"age", gate.CellAges[:], w.search.Ages, values)
+		if early {
+			return tagged(w, "p.age", gate.CellAges[:], w.search.Ages, values)
+		}
+		return w.numbered("m.person & 3", numbersOf(gate.CellAges[:], values)), nil
 	case policies.FieldHousehold:
-		return tagged(w, profile+"household", gate.CellHouseholds[:], w.search.Households, values)
+		if early {
+			return tagged(w, "p.household", gate.CellHouseholds[:], w.search.Households, values)
+		}
+		return w.numbered("m.person >> 2", numbersOf(gate.CellHouseholds[:], values)), nil
 	case policies.FieldJurisdiction:
-		return w.numbered(law, numbersOf(w.search.LawNames, values)), nil
+		return w.numbered("coalesce(l.law, 0)", numbersOf(w.search.LawNames, values)), nil
 	}
 	return "", fmt.Errorf("translating filter: field %s: %w", field, privacy.ErrInvalid)
 }
