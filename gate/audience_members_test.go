@@ -8,27 +8,28 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tink-crypto/tink-go/v2/daead"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/pseudonym"
 )
 
+// hashKeys names people by a hash, with the five bytes in front that keys have.
+type hashKeys struct{}
+
+func (hashKeys) EncryptDeterministically(plaintext, _ []byte) ([]byte, error) {
+	sum := sha256.Sum256(plaintext)
+	return append([]byte{1, 2, 3, 4, 5}, sum[:]...), nil
+}
+
+func (hashKeys) DecryptDeterministically(_, _ []byte) ([]byte, error) {
+	return nil, privacy.ErrInvalid
+}
+
 // TestMemberList: whatever their number, all members have their pseudonym, in order, and the
 // digest is of that text.
 func TestMemberList(t *testing.T) {
 	t.Parallel()
-	handle, err := keyset.NewHandle(daead.AESSIVKeyTemplate())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := daead.New(handle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := pseudonym.New("recommender", keys)
+	names, err := pseudonym.New("recommender", hashKeys{})
 	if err != nil {
 		t.Fatal(err)
 	}
