@@ -13,8 +13,8 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ensure-postgres ensure-cc lint ## check style, then run all tests under the race detector
-	$(GO) test -race -p 2 -timeout 10m ./...
-	$(GO) test -run 'TestEveryRuleMatters|TestAllocationBudgets|TestTable|TestDiff|TestCheck|TestMutat' ./policies
+	$(GO) test -race -p 2 -timeout 20m ./...
+	$(GO) test -run 'TestEveryRuleMatters|TestAllocationBudgets|TestTable|TestDiff|TestCheck|TestMutat' -timeout 20m ./policies
 	$(GO) test -run TestLeak ./gate
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own

@@ -123,8 +123,8 @@ func (l *loader) checkPurpose(c *Catalogue, p *Purpose) {
 	if p.Reidentification != slices.Contains(p.Actions, Reidentify) {
 		l.fail(filePurposes, []string{id, "reidentification"}, "reidentification and the action reidentify need each other")
 	}
-	if p.AudienceMinimum < 0 {
-		l.fail(filePurposes, []string{id, "audience_minimum"}, "want a positive number")
+	if p.AudienceMinimum != 0 && p.AudienceMinimum < max(1, c.personaK) {
+		l.fail(filePurposes, []string{id, "audience_minimum"}, "want no fewer people than share a persona label")
 	}
 	l.checkObligations(c, filePurposes, id, p.Obligations)
 }

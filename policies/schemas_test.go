@@ -329,6 +329,7 @@ func TestComplaintsNameTheLine(t *testing.T) {
 	for _, test := range []struct{ file, old, changed, want string }{
 		{"purposes", "categories: {contact: withheld}", "categories: {contacts: withheld}", `unknown category "contacts"`},
 		{"purposes", "attributes: {first_name: exact, salutation: exact, language: exact}", "attributes: {forename: exact}", `unknown attribute "forename"`},
+		{"purposes", "attributes: {first_name: exact, salutation: exact, language: exact}", "audience_minimum: 19", "want no fewer people than share a persona label"},
 		{"purposes", "categories: {contact: withheld}", "categories: {contact: secret}", "want exact, generalized, persona or withheld"},
 		{"purposes", "channels: [web, app, email, sms, push, call, postal]", "channels: [web, pigeon]", `unknown channel "pigeon"`},
 		{"purposes", "bases: {contract: exact, consent: exact}", "bases: {habit: exact}", `"habit" is none of`},
