@@ -115,6 +115,13 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 				{ID: [16]byte{2}, Purpose: "own", Channel: "*", Action: consent.Granted, Basis: privacy.Consent, Explicit: true, EffectiveAt: moment(-3, -2), ValidUntil: until},
 			}
 		}
+		if i%20 == 13 {
+			// Of two choices of long ago the later one decides too.
+			p.records = []consent.Record{
+				{ID: [16]byte{1}, Purpose: "own", Channel: "*", Action: consent.Withdrawn, Basis: privacy.Consent, EffectiveAt: time.Date(1700, 1, 1, 0, 0, 0, 0, time.UTC)},
+				{ID: [16]byte{2}, Purpose: "own", Channel: "*", Action: consent.Granted, Basis: privacy.Consent, EffectiveAt: time.Date(1700, 1, 2, 0, 0, 0, 0, time.UTC)},
+			}
+		}
 		for _, record := range p.records {
 			batch.Queue(`insert into consent.record (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit, categories,
 				notice_version, source, incentive, effective_at, valid_until) values ($1, $2, $3, $4, $5, $6, $7, $8, 'n', 's', $9, $10, $11)`,
