@@ -111,9 +111,9 @@ func TestTableFindsHoles(t *testing.T) {
 	t.Parallel()
 	needsTable(t)
 	revision := compiled(t,
-		[3]string{"rego/gate/subject.rego", "\tinput.subject.age == \"adult\"\n", "\tinput.subject.age in {\"adult\", \"unknown\"}\n"},
+		[3]string{"rego/gate/caller.rego", `ages contains "adult" if "adult" in named.purpose.ages`, "ages contains age if {\n\tsome age in [\"adult\", \"unknown\"]\n\t\"adult\" in named.purpose.ages\n}"},
 		[3]string{"rego/gate/subject.rego", `passed contains "subject.known" if input.subject.known == "yes"`, `passed contains "subject.known" if input.subject.known in {"yes", "unknown"}`},
-		[3]string{"rego/category.rego", "properties.cases[input.case] == true", "properties.cases[\"handled\"] == true"},
+		[3]string{"rego/gate/caller.rego", "properties.cases[input.case] == true", "properties.cases[\"handled\"] == true"},
 		[3]string{"rego/basis.rego", "input.consent.state == \"granted\"\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit", "input.consent.state in {\"granted\", \"withdrawn\"}\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit"},
 	)
 	table, err := revision.Table(t.Context())
