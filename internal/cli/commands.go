@@ -19,17 +19,11 @@ func (a *app) commands() []*cobra.Command {
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),
-		with(a.policyCommand(), a.policyCheck(), a.policyTable(), a.policyDiff(), a.policyMutate()),
+		a.policyCommand(),
 		a.catalogueCommand(),
 		a.benchCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),
 		exitCodesTopic(),
 	}
-}
-
-// with adds commands to a group.
-func with(group *cobra.Command, commands ...*cobra.Command) *cobra.Command {
-	group.AddCommand(commands...)
-	return group
 }

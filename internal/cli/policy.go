@@ -14,6 +14,7 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	return group("policy", "Test, explain, weigh and sign the policies",
+		a.policyCheck(), a.policyTable(), a.policyDiff(), a.policyMutate(),
 		a.policyTest(), a.policyExplain(), a.policyEquivalence(), a.policyImpact(), a.policyBundle())
 }
 
