@@ -36,6 +36,45 @@ const (
 	TokenMinted        Kind = "token.minted"
 	PolicyActivated    Kind = "policy.activated"
 	PolicyRefused      Kind = "policy.refused"
+
+	// Requests of data subjects (GDPR Chapter III). Each step of one is an entry.
+	RequestOpened     Kind = "request.opened"
+	RequestVerified   Kind = "request.verified"
+	RequestUnverified Kind = "request.unverified" // an attempt to verify that failed
+	RequestStarted    Kind = "request.started"
+	RequestPaused     Kind = "request.paused"
+	RequestResumed    Kind = "request.resumed"
+	RequestExtended   Kind = "request.extended"
+	RequestNoted      Kind = "request.noted"
+	RequestNotified   Kind = "request.notified" // a letter or code was handed over for delivery
+	RequestFulfilled  Kind = "request.fulfilled"
+	RequestDenied     Kind = "request.denied"
+	RequestWithdrawn  Kind = "request.withdrawn"
+	RequestRefused    Kind = "request.refused" // a message or step that was refused, by the check that is named
+
+	PersonExported     Kind = "person.exported"
+	ExportFetched      Kind = "export.fetched"
+	PersonRectified    Kind = "person.rectified"
+	PersonRestricted   Kind = "person.restricted"
+	PersonUnrestricted Kind = "person.unrestricted"
+
+	ErasurePlanned    Kind = "erasure.planned"
+	ErasureApproved   Kind = "erasure.approved"
+	ErasureDeferred   Kind = "erasure.deferred" // a legal hold stands in the way
+	ErasureReplayed   Kind = "erasure.replayed" // after a restore, by the ledger
+	LogRestored       Kind = "log.restored"     // the log goes on after a restore that lost entries
+	CertificateIssued Kind = "certificate.issued"
+	SuppressionLifted Kind = "suppression.lifted"
+
+	HoldSet      Kind = "hold.set"
+	HoldReleased Kind = "hold.released"
+
+	RetentionApplied Kind = "retention.applied"
+	WithheldErased   Kind = "withheld.erased" // what an erasure had to keep, once the ground ended
+
+	ProcessorAdded    Kind = "processor.added"
+	ProcessorNotified Kind = "processor.notified"
+	ProcessorAnswered Kind = "processor.answered"
 )
 
 // Outcome is what became of the request behind an event.
@@ -95,7 +134,8 @@ type Event struct {
 	Policy Digest
 	// Facts is the digest of the canonical facts the policy saw.
 	Facts Digest
-	// List is the digest of the list that a bulk event stands for.
+	// List is the digest of the list that a bulk event stands for, or of the document that
+	// a step is about: a request, the plan of an erasure, a hold, a certificate.
 	List Digest
 	// Count is how many things the event covers. An entry holds only its bucket.
 	Count uint64

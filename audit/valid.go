@@ -9,7 +9,13 @@ func (k Kind) Valid() bool {
 		QueryAnswered, QueryDenied, AudienceAnswered, AudienceDenied, DecisionShown, CaseOpened, CaseClosed,
 		ConsentGranted, ConsentRefused, ConsentWithdrawn, ConsentObjected,
 		BatchIngested, PersonShown, PersonErased, ErasureDenied, PersonReidentified, ReidentifyDenied,
-		KeyCreated, TokenMinted, PolicyActivated, PolicyRefused:
+		KeyCreated, TokenMinted, PolicyActivated, PolicyRefused,
+		RequestOpened, RequestVerified, RequestUnverified, RequestStarted, RequestPaused, RequestResumed,
+		RequestExtended, RequestNoted, RequestNotified, RequestFulfilled, RequestDenied, RequestWithdrawn,
+		RequestRefused, PersonExported, ExportFetched, PersonRectified, PersonRestricted, PersonUnrestricted,
+		ErasurePlanned, ErasureApproved, ErasureDeferred, ErasureReplayed, LogRestored, CertificateIssued,
+		SuppressionLifted, HoldSet, HoldReleased, RetentionApplied, WithheldErased, ProcessorAdded,
+		ProcessorNotified, ProcessorAnswered:
 		return true
 	}
 	return false
