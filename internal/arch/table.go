@@ -23,7 +23,8 @@ vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go
 policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
 policies/fetch:    privacy policies
 consent:           privacy audit vault pseudonym policies
-dsar:              privacy audit vault pseudonym policies
+dsar/clock:        privacy; go.yaml.in/yaml/v3
+dsar:              privacy audit vault pseudonym policies dsar/clock
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
