@@ -29,6 +29,7 @@ intake:            privacy audit vault pseudonym policies consent; go.yaml.in/ya
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
 archive:           privacy audit vault policies gate
+dsar/export:       privacy audit vault policies consent gate archive dsar; filippo.io/age golang.org/x/mod
 
 migrations:        ; github.com/pressly/goose/v3
 postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
@@ -53,6 +54,7 @@ test dsar:              vault/keydir
 test intake:            vault/keydir
 test gate:              vault/keydir
 test archive:           vault/keydir
+test dsar/export:       vault/keydir
 test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/pgtest
 test server:            vault/keydir; github.com/getkin/kin-openapi
@@ -72,4 +74,5 @@ never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os
 never dsar:       net/http database/sql
+never dsar/export: net/http database/sql html/template
 `
