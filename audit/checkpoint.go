@@ -88,11 +88,20 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	return c, nil
 }
 
-// NewVerifier returns the verifier for notes that the holder of the key signs as origin.
-func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
+// FormatKey writes the public key of a log as C2SP signed notes have it: name+hash+key.
+func FormatKey(origin string, key ed25519.PublicKey) (string, error) {
 	text, err := note.NewEd25519VerifierKey(origin, key)
 	if err != nil {
-		return nil, fmt.Errorf("naming log key: %w", err)
+		return "", fmt.Errorf("naming log key: %w", err)
+	}
+	return text, nil
+}
+
+// NewVerifier returns the verifier for notes that the holder of the key signs as origin.
+func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
+	text, err := FormatKey(origin, key)
+	if err != nil {
+		return nil, err
 	}
 	verifier, err := note.NewVerifier(text)
 	if err != nil {

@@ -93,16 +93,18 @@ func TestInclusion(t *testing.T) {
 	other, _ := smallLog(t, 9, 5)
 	shorter, _ := smallLog(t, 4, 3)
 	for name, spoil := range map[string]func(*audit.Inclusion){
-		"another leaf":       func(i *audit.Inclusion) { i.Leaf = other.Leaf },
-		"another index":      func(i *audit.Inclusion) { i.Index++ },
-		"index behind":       func(i *audit.Inclusion) { i.Index = 9 },
-		"huge index":         func(i *audit.Inclusion) { i.Index = 1 << 63 },
-		"path cut":           func(i *audit.Inclusion) { i.Path = i.Path[1:] },
-		"path longer":        func(i *audit.Inclusion) { i.Path = append(slices.Clone(i.Path), tlog.Hash{}) },
-		"path altered":       func(i *audit.Inclusion) { i.Path = slices.Clone(i.Path); i.Path[0][3] ^= 1 },
-		"no path":            func(i *audit.Inclusion) { i.Path = nil },
-		"older checkpoint":   func(i *audit.Inclusion) { i.Checkpoint = shorter.Checkpoint },
-		"altered checkpoint": func(i *audit.Inclusion) { i.Checkpoint = bytes.Replace(i.Checkpoint, []byte("\n9\n"), []byte("\n8\n"), 1) },
+		"another leaf":     func(i *audit.Inclusion) { i.Leaf = other.Leaf },
+		"another index":    func(i *audit.Inclusion) { i.Index++ },
+		"index behind":     func(i *audit.Inclusion) { i.Index = 9 },
+		"huge index":       func(i *audit.Inclusion) { i.Index = 1 << 63 },
+		"path cut":         func(i *audit.Inclusion) { i.Path = i.Path[1:] },
+		"path longer":      func(i *audit.Inclusion) { i.Path = append(slices.Clone(i.Path), tlog.Hash{}) },
+		"path altered":     func(i *audit.Inclusion) { i.Path = slices.Clone(i.Path); i.Path[0][3] ^= 1 },
+		"no path":          func(i *audit.Inclusion) { i.Path = nil },
+		"older checkpoint": func(i *audit.Inclusion) { i.Checkpoint = shorter.Checkpoint },
+		"altered checkpoint": func(i *audit.Inclusion) {
+			i.Checkpoint = bytes.Replace(i.Checkpoint, []byte("\n9\n"), []byte("\n8\n"), 1)
+		},
 	} {
 		bad := good
 		spoil(&bad)

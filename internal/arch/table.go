@@ -25,6 +25,7 @@ policies/fetch:    privacy policies
 consent:           privacy audit vault pseudonym policies
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
+dsar/certificate:  privacy audit; golang.org/x/mod
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
@@ -75,4 +76,5 @@ never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os
 never dsar:       net/http database/sql
 never dsar/export: net/http database/sql html/template
+never dsar/certificate: net/http database/sql os
 `

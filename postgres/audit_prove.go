@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// Prove returns an entry with a proof that it is in the log, under a checkpoint that is
+// stored. If the newest checkpoint is older than the entry, a new one is signed first. The
+// error wraps [privacy.ErrNotFound] if there is no such entry, and [privacy.ErrDamaged] if
+// what is stored does not prove itself.
+func (l *AuditLog) Prove(ctx context.Context, index uint64) (audit.Inclusion, error) {
+	checkpoint, err := l.LatestCheckpoint(ctx)
+	if err != nil && !errors.Is(err, privacy.ErrNotFound) {
+		return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+	}
+	if covered, err := l.covers(checkpoint, index); err != nil {
+		return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+	} else if !covered {
+		if err := l.SignCheckpoint(ctx); err != nil {
+			return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+		}
+		if checkpoint, err = l.LatestCheckpoint(ctx); err != nil {
+			return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+		}
+	}
+	proof, err := l.prove(ctx, index, checkpoint)
+	if err != nil {
+		return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+	}
+	// A proof that does not hold is worth nothing: better to say so here than to let an
+	// auditor find it.
+	if _, err := proof.Verify(l.verifier); err != nil {
+		return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
+	}
+	return proof, nil
+}
+
+// covers reports whether the tree of a signed note has the entry. No note has none.
+func (l *AuditLog) covers(signed []byte, index uint64) (bool, error) {
+	if signed == nil {
+		return false, nil
+	}
+	checkpoint, err := audit.OpenCheckpoint(signed, l.verifier)
+	return checkpoint.Size > index, err
+}
+
+func (l *AuditLog) prove(ctx context.Context, index uint64, signed []byte) (audit.Inclusion, error) {
+	checkpoint, err := audit.OpenCheckpoint(signed, l.verifier)
+	if err != nil {
+		return audit.Inclusion{}, err
+	}
+	if checkpoint.Size <= index {
+		return audit.Inclusion{}, fmt.Errorf("the log has %d entries: %w", checkpoint.Size, privacy.ErrNotFound)
+	}
+	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return audit.Inclusion{}, translate(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	entries, err := readEntries(ctx, tx, index, 1)
+	if err != nil {
+		return audit.Inclusion{}, err
+	}
+	if len(entries) != 1 || entries[0].Index != index {
+		return audit.Inclusion{}, fmt.Errorf("entry %d is missing: %w", index, privacy.ErrDamaged)
+	}
+	path, err := tlog.ProveRecord(int64(checkpoint.Size), int64(index), storedHashes{ctx, tx})
+	if err != nil {
+		return audit.Inclusion{}, fmt.Errorf("reading hashes: %w", err)
+	}
+	return audit.Inclusion{Index: index, Leaf: entries[0].Leaf, Path: path, Checkpoint: signed}, nil
+}
