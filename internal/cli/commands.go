@@ -16,6 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		a.caseCommand(),
 		a.eraseCommand(),
 		a.decisionCommand(),
+		a.certificateCommand(),
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),
