@@ -25,6 +25,7 @@ policies/fetch:    privacy policies
 consent:           privacy audit vault pseudonym policies
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
+dsar/ledger:       privacy audit dsar
 dsar/certificate:  privacy audit; golang.org/x/mod
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
@@ -75,6 +76,7 @@ never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os
 never dsar:       net/http database/sql
+never dsar/ledger: net/http database/sql
 never dsar/export: net/http database/sql html/template
 never dsar/certificate: net/http database/sql os
 `
