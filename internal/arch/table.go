@@ -27,6 +27,7 @@ dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
 dsar/ledger:       privacy audit dsar
 dsar/certificate:  privacy audit; golang.org/x/mod
+dsar/opendsr:      privacy audit dsar
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
@@ -43,6 +44,7 @@ internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
 internal/assembly: domain policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
+internal/opendsrtest: dsar/opendsr
 internal/bench:    domain; github.com/jackc/pgx/v5
 internal/cli:      domain vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
@@ -53,6 +55,7 @@ test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test consent:           vault/keydir
 test dsar:              vault/keydir
+test dsar/opendsr:      internal/opendsrtest
 test intake:            vault/keydir
 test gate:              vault/keydir
 test archive:           vault/keydir
@@ -79,4 +82,5 @@ never dsar:       net/http database/sql
 never dsar/ledger: net/http database/sql
 never dsar/export: net/http database/sql html/template
 never dsar/certificate: net/http database/sql os
+never dsar/opendsr: net/http database/sql os
 `
