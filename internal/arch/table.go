@@ -22,6 +22,7 @@ pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
 policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
 policies/fetch:    privacy policies
+dsar/outbox:       privacy audit vault
 consent:           privacy audit vault pseudonym policies
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
@@ -53,6 +54,7 @@ cmd/mahrem:        internal/cli
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
+test dsar/outbox:       vault/keydir
 test consent:           vault/keydir
 test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
@@ -74,6 +76,7 @@ never postgres:   net/http html/template
 never server:     database/sql
 never privacy:    net/http database/sql os
 never policies:   net/http database/sql
+never dsar/outbox: net/http database/sql os
 never consent:    net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
