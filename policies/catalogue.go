@@ -314,6 +314,7 @@ type Catalogue struct {
 	personas      map[PersonaID]*PersonaLabel
 	personaK      int
 	groups        map[GroupID]*Group
+	retention     retentionFile
 
 	inferenceOrder []*Inference
 	personaOrder   []*PersonaLabel

@@ -38,6 +38,7 @@ func (l *loader) check(c *Catalogue) {
 	for _, id := range sortedKeys(c.groups) {
 		l.checkGroup(c, c.groups[id])
 	}
+	l.checkRetention(c)
 	if c.personaK < 2 {
 		l.fail(filePersonas, []string{"minimum"}, "a persona needs at least 2 people")
 	}

@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -21,7 +22,8 @@ type Entry struct {
 func (c *Catalogue) Kinds() []string { return Schemas() }
 
 // Keys returns the keys of a kind's entries, sorted; of product groups, inferences and
-// personas in the order of their files, which has a meaning.
+// personas in the order of their files, which has a meaning; of retention the periods by
+// category, then the exceptions, then the kinds of rows.
 func (c *Catalogue) Keys(kind string) []string {
 	switch kind {
 	case "purposes":
@@ -44,6 +46,8 @@ func (c *Catalogue) Keys(kind string) []string {
 		return keysInOrder(c.personaOrder, func(p *PersonaLabel) string { return string(p.ID) })
 	case "product_groups":
 		return keysInOrder(c.groupOrder, func(g *Group) string { return string(g.ID) })
+	case "retention":
+		return slices.Concat(texts(sortedKeys(c.retention.Periods)), texts(sortedKeys(c.retention.Exceptions)), texts(sortedKeys(c.retention.Records)))
 	}
 	return nil
 }
@@ -90,6 +94,13 @@ func (c *Catalogue) Entry(kind, key string) (Entry, error) {
 		value, ok = lookUp(c.personas, key)
 	case "product_groups":
 		value, ok = lookUp(c.groups, key)
+	case "retention":
+		if value, ok = lookUp(c.retention.Periods, key); !ok {
+			value, ok = lookUp(c.retention.Exceptions, key)
+		}
+		if !ok {
+			value, ok = lookUp(c.retention.Records, key)
+		}
 	}
 	if !ok {
 		return Entry{}, fmt.Errorf("looking up %s %q in the catalogue: %w", kind, key, privacy.ErrNotFound)

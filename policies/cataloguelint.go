@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // LintFinding is something in a catalogue that is allowed and hardly meant.
@@ -51,6 +53,9 @@ func (n *linter) find(file string, keys []string, format string, args ...any) {
 func (n *linter) titles() {
 	for _, kind := range n.catalogue.Kinds() {
 		for _, key := range n.catalogue.Keys(kind) {
+			if _, ofCategory := n.catalogue.retention.Periods[privacy.DataCategory(key)]; ofCategory && kind+".yaml" == fileRetention {
+				continue // it is the category's
+			}
 			entry, _ := n.catalogue.Entry(kind, key)
 			for _, language := range Languages() {
 				if entry.Title.exactly(language) == "" {
@@ -65,6 +70,12 @@ func (n *linter) titles() {
 func entryPath(kind, key string) []string {
 	if kind+".yaml" == filePersonas {
 		return []string{"labels", key}
+	}
+	if kind+".yaml" == fileRetention {
+		if slices.Contains(RecordKinds(), RecordKind(key)) {
+			return []string{"records", key}
+		}
+		return []string{"exceptions", key}
 	}
 	return []string{key}
 }

@@ -26,7 +26,9 @@ func TestLintCatalogue(t *testing.T) {
 		{"inferences", "  groups:\n    media.union: 100\n", "", `no product group points to "union_membership"`},
 		{"inferences", "thresholds: {default: 100, DE: 90, TR: 80}", "thresholds: {default: 100, DE: 5000}", `"pregnancy" is never reached`},
 		{"recipients", "purposes: [pricing, loyalty]", "purposes: [loyalty]", `no recipient is contracted for "pricing"`},
-		{"categories", "core:\n", "weather:\n  title: {en: Weather, tr: Hava, cs: Počasí}\n  special: false\n  case: false\ncore:\n", `no attribute is of category "weather"`},
+		{"attributes", "cs: Oděv}\n  category: appearance", "cs: Oděv}\n  category: core", `no attribute is of category "appearance"`},
+		{"retention", "cs: Ukončené případy}", "cs: ''}", `"ended_case" has no title in cs`},
+		{"retention", "cs: Daňové doklady pro DPH}", "cs: ''}", `"cz_vat" has no title in cs`},
 	} {
 		text, err := fs.ReadFile(Bundle(), "catalogue/"+test.file+".yaml")
 		if err != nil {

@@ -28,6 +28,7 @@ const (
 	fileInferences    = "inferences.yaml"
 	filePersonas      = "personas.yaml"
 	fileGroups        = "product_groups.yaml"
+	fileRetention     = "retention.yaml"
 )
 
 // maxCatalogueFile bounds a catalogue file.
@@ -68,6 +69,7 @@ func (l *loader) load() (*Catalogue, error) {
 	}
 	personas := readFile[personaFile](l, filePersonas)
 	c.personas, c.personaK = personas.Labels, personas.Minimum
+	c.retention = readRetention(l)
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
@@ -240,6 +242,7 @@ func (l *loader) name(c *Catalogue) {
 		}
 		v.ID = k
 	}
+	l.nameRetention(c)
 }
 
 func nameAll[K ~string, V any](l *loader, file string, entries map[K]*V, valid func(string) bool, name func(K, *V) Text) {

@@ -70,6 +70,9 @@ func (c *Catalogue) tellsLess(other *Catalogue) string {
 	if other.personaK < c.personaK {
 		return "a persona is offered for fewer people"
 	}
+	if more := c.keepsMore(other); more != "" {
+		return more
+	}
 	return c.screensLess(other)
 }
 

@@ -69,6 +69,8 @@ func entryOf(file, text string) (any, error) {
 		return decodeEntry[map[InferenceID]*Inference](text)
 	case fileGroups:
 		return decodeEntry[map[GroupID]*Group](text)
+	case fileRetention:
+		return decodeEntry[retentionFile](text)
 	}
 	return decodeEntry[personaFile](text)
 }
@@ -93,6 +95,9 @@ func hold(content bundleContent) (*held, error) {
 	holdFile[privacy.Jurisdiction, Jurisdiction](l, h, fileJurisdictions)
 	holdFile[InferenceID, Inference](l, h, fileInferences)
 	holdFile[GroupID, Group](l, h, fileGroups)
+	retention := readRetention(l)
+	l.node(fileRetention)
+	h.files[fileRetention] = func() any { return retention.copy() }
 	return h, errors.Join(l.errs...)
 }
 
@@ -102,15 +107,7 @@ func holdFile[K ~string, V any](l *loader, h *held, name string) {
 	entries := readFile[map[K]*V](l, name)
 	l.node(name)
 	h.files[name] = func() any {
-		fresh := make(map[K]*V, len(entries))
-		for key, entry := range entries {
-			if entry != nil {
-				own := *entry
-				entry = &own
-			}
-			fresh[key] = entry
-		}
-		return fresh
+		return freshEntries(entries)
 	}
 }
 
@@ -120,6 +117,7 @@ func (h *held) load(content bundleContent, name string, text []byte) (*Catalogue
 		path.Join(catalogueDir, filePersonas): content[path.Join(catalogueDir, filePersonas)],
 		path.Join(catalogueDir, name):         text,
 	}
+
 	l := &loader{bundle: newTree(files), dir: catalogueDir, contents: map[string][]byte{}, nodes: maps.Clone(h.nodes), held: map[string]any{}}
 	delete(l.nodes, name)
 	for file, fresh := range h.files {

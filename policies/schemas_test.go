@@ -32,6 +32,7 @@ var schemaTypes = map[string]reflect.Type{
 	"inferences":     reflect.TypeFor[Inference](),
 	"product_groups": reflect.TypeFor[Group](),
 	"personas":       reflect.TypeFor[PersonaLabel](),
+	"retention":      reflect.TypeFor[RetentionPeriod](),
 }
 
 func compiledSchema(t *testing.T, name string) *jsonschema.Schema {
@@ -99,6 +100,10 @@ func TestSchemasHaveTheKeysOfTheLoader(t *testing.T) {
 	for _, name := range Schemas() {
 		schema := compiledSchema(t, name)
 		entry, _ := schema.AdditionalProperties.(*jsonschema.Schema)
+		if name == "retention" {
+			sameKeys(t, name, schema, reflect.TypeFor[retentionFile]())
+			continue
+		}
 		if name == "personas" {
 			sameKeys(t, name, schema, reflect.TypeFor[personaFile]())
 			entry, _ = schema.Properties["labels"].AdditionalProperties.(*jsonschema.Schema)
@@ -224,7 +229,7 @@ func mutants(t *testing.T, text []byte) []mutant {
 		case yaml.MappingNode:
 			for i := 0; i+1 < len(node.Content); i += 2 {
 				key := node.Content[i].Value
-				if depth == 0 || place == "/labels" || slices.ContainsFunc([]string{"/bases", "/categories", "/attributes", "/thresholds", "/groups", "/map", "/features"}, func(end string) bool { return strings.HasSuffix(place, end) }) {
+				if depth == 0 || place == "/labels" || slices.ContainsFunc([]string{"/periods", "/exceptions", "/records", "/purposes", "/bases", "/categories", "/attributes", "/thresholds", "/groups", "/map", "/features"}, func(end string) bool { return strings.HasSuffix(place, end) }) {
 					key = "*"
 				}
 				walk(node.Content[i+1], depth+1, place+"/"+key)

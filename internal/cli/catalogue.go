@@ -56,6 +56,7 @@ var catalogueColumns = map[string][]string{
 	"inferences":     {"category", "thresholds"},
 	"personas":       {"features"},
 	"product_groups": {"parent", "tainted", "points_to"},
+	"retention":      {"keep", "from", "years", "jurisdictions", "article"},
 }
 
 func (a *app) catalogueShow() *cobra.Command {
