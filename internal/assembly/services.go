@@ -32,6 +32,7 @@ type Services struct {
 	Cases      *casework.Service
 	Loader     *intake.Loader
 	Eraser     *dsar.Eraser
+	Requests   *dsar.Service
 	Pseudonyms *Pseudonyms
 }
 
@@ -54,8 +55,10 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
-	h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{})
-	return err
+	if h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{}); err != nil {
+		return err
+	}
+	return h.openRequests()
 }
 
 // checkKEK refuses a key directory that is not the database's own.
