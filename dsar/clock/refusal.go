@@ -7,7 +7,7 @@ import (
 )
 
 // Refusal says what the law does not allow, by the name of a check and the article. Its
-// text is one that a person may read, and repeats nothing of what was given. It wraps
+// text is one that a person may read: it has days and no personal data. It wraps
 // [privacy.ErrInvalid].
 type Refusal struct {
 	Check   Check
