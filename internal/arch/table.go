@@ -29,6 +29,8 @@ dsar:              privacy audit vault pseudonym policies dsar/clock
 dsar/ledger:       privacy audit dsar
 dsar/certificate:  privacy audit; golang.org/x/mod
 dsar/opendsr:      privacy audit dsar
+dsar/opendsr/courier: privacy dsar dsar/opendsr
+dsar/opendsr/conformance: privacy dsar dsar/opendsr dsar/opendsr/courier
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
@@ -58,6 +60,8 @@ test dsar/outbox:       vault/keydir
 test consent:           vault/keydir
 test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
+test dsar/opendsr/courier: internal/opendsrtest
+test dsar/opendsr/conformance: internal/opendsrtest
 test intake:            vault/keydir
 test gate:              vault/keydir
 test archive:           vault/keydir
