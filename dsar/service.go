@@ -60,13 +60,8 @@ type ServiceConfig struct {
 	Random io.Reader
 	// MayOpen says which recipients may open requests on behalf of people. Nil: none.
 	MayOpen func(privacy.RecipientID) bool
-	// Compute applies the law. Nil: no law is known, and whatever needs a period is refused.
+	// Compute applies the law. Nil: [clock.Compute].
 	Compute Compute
-}
-
-// lawless knows no law.
-func lawless(clock.Input) (clock.Deadline, error) {
-	return clock.Deadline{}, &Refusal{Check: string(CheckClock), Reason: "the law of this request is not known"}
 }
 
 // Service handles requests: it asks the machine and the clock whether a step may be taken,
@@ -89,7 +84,7 @@ func NewService(store RequestStore, people People, v *vault.Vault, log audit.App
 		config.Now = time.Now
 	}
 	if config.Compute == nil {
-		config.Compute = lawless
+		config.Compute = clock.Compute
 	}
 	if config.Random == nil {
 		config.Random = rand.Reader

@@ -14,6 +14,7 @@ func (a *app) commands() []*cobra.Command {
 		a.subjectCommand(),
 		a.consentCommand(),
 		a.caseCommand(),
+		a.dsarCommand(),
 		a.eraseCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),

@@ -89,6 +89,37 @@ func (w *who) identifier(stdin io.Reader) (privacy.Identifier, error) {
 	return found, nil
 }
 
+// identifiers returns all that were given, at least one. Only one can be read from stdin.
+func (w *who) identifiers(stdin io.Reader) ([]privacy.Identifier, error) {
+	var found []privacy.Identifier
+	fromStdin := false
+	for _, kind := range privacy.IdentifierKinds() {
+		value := *w.values[kind]
+		if value == "" {
+			continue
+		}
+		if value == "-" && fromStdin {
+			return nil, usagef("only one identifier can be read from stdin")
+		}
+		fromStdin = fromStdin || value == "-"
+		one := &who{values: map[privacy.IdentifierKind]*string{}}
+		for _, other := range privacy.IdentifierKinds() {
+			one.values[other] = new(string)
+		}
+		one.values[kind] = &value
+		identifier, err := one.identifier(stdin)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, identifier)
+	}
+	if len(found) == 0 {
+		_, err := w.identifier(stdin)
+		return nil, err
+	}
+	return found, nil
+}
+
 // resolve finds the person.
 func (w *who) resolve(ctx context.Context, house *assembly.House, stdin io.Reader) (privacy.DataSubjectID, error) {
 	identifier, err := w.identifier(stdin)
