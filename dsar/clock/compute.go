@@ -93,12 +93,15 @@ func (c *computation) run() error {
 		c.step("standing still", c.open.from, fmt.Sprintf("the clock stands still for %s with %d days left", c.open.ground, c.out.Remaining), c.open.rule.sourced)
 		return nil
 	}
+	if err := c.finish(end); err != nil {
+		return err
+	}
 	if c.rule.Extension.exists() && c.in.Extension == nil {
 		c.out.ExtendBy = notice
 		c.out.ExtendByAt = c.lastMoment(notice)
 		c.step("extension", notice, fmt.Sprintf("the last day to tell the person, with the reason, that it takes up to %s", c.rule.Extension.Total), c.rule.Extension.sourced)
 	}
-	return c.finish(end)
+	return nil
 }
 
 // step writes down one step.

@@ -79,3 +79,14 @@ func (l *Law) Pause(g Ground) (Effect, string) {
 	}
 	return Forbidden, l.rule.Answer.Source
 }
+
+// Working reports whether a period can end on a day: it is neither a holiday nor a day of
+// the week on which this law lets none end. A day outside the calendar is a [Refusal].
+func (l *Law) Working(day Date) (bool, error) {
+	name, err := l.regime.calendar.holiday(day)
+	return err == nil && name == "" && !slices.Contains(l.version.Roll.Weekdays, weekday(day.Weekday())), err
+}
+
+// Holiday returns the name of the public holiday on a day, as people there call it; empty
+// if it is none. A day outside the calendar is a [Refusal].
+func (l *Law) Holiday(day Date) (string, error) { return l.regime.calendar.holiday(day) }
