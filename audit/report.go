@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -70,6 +71,16 @@ func (d Damage) String() string {
 	return fmt.Sprintf("index %d: %s (%s)", d.Index, d.Kind, d.Detail)
 }
 
+// Restored is where an operator restored an older database, said so, and the log goes on.
+type Restored struct {
+	// Index is that of the entry that says so. What was there before is lost.
+	Index uint64 `json:"index"`
+	// Time is when it was said.
+	Time time.Time `json:"time"`
+	// Lost is the SHA-256 of the signed checkpoint of the longer log: it has its size.
+	Lost Digest `json:"-"`
+}
+
 // maxDamages bounds a report; what comes later is only counted.
 const maxDamages = 100
 
@@ -85,6 +96,9 @@ type Report struct {
 	Signed Checkpoint
 	// Kept is the largest of [VerifyConfig.Kept] with which the log begins.
 	Kept Checkpoint
+	// Restored are the places, the first ones, where the log went on after a restore that
+	// lost entries. The log proves itself in spite of them; that is why they are said.
+	Restored []Restored
 	// Damages are the first places where something is wrong, by index.
 	Damages []Damage
 	// MoreDamages counts those that did not fit.

@@ -180,8 +180,12 @@ func (v *verification) check(e *StoredEntry) tlog.Hash {
 		v.wrong = append(v.wrong, e.Index)
 		return hash
 	}
-	if _, err := parseEntry(e.Leaf, v.words); err != nil {
+	entry, err := parseEntry(e.Leaf, v.words)
+	switch {
+	case err != nil:
 		v.found(e.Index, EntryMalformed, "")
+	case entry.Kind == LogRestored && len(v.report.Restored) < maxDamages:
+		v.report.Restored = append(v.report.Restored, Restored{Index: e.Index, Time: entry.Time, Lost: entry.List})
 	}
 	return hash
 }

@@ -52,7 +52,7 @@ func (l *AuditLog) checkKept(ctx context.Context, q querier, kept, head audit.Ch
 	if err := checkGrowth(ctx, q, kept, head); err != nil {
 		return fmt.Errorf("the log is not the one whose checkpoint is kept in %v; unless you restored an older database "+
 			"yourself, somebody has changed it: copy both as evidence and run: mahrem audit verify; "+
-			"after a restore of your own, move that file away: %w", l.config.Memory, err)
+			"after a restore of your own, run: mahrem erasure replay --danger-accept-older-log: %w", l.config.Memory, err)
 	}
 	return nil
 }

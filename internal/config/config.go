@@ -29,6 +29,9 @@ type Config struct {
 	// Keys is the key directory. Empty means HOME/keys. It may be on a volume of its
 	// own, and should be: whoever has the database and the keys has the data.
 	Keys string `yaml:"keys" validate:"required"`
+	// Ledger is the file of the erasure ledger. Empty means HOME/erasures.ledger. It outlives
+	// the database, so it must not lie where a restore of the database would put it back.
+	Ledger string `yaml:"ledger" validate:"required,ledger"`
 	// DatabaseURL is a PostgreSQL connection string. Empty means the embedded
 	// PostgreSQL in HOME/postgres.
 	DatabaseURL string `yaml:"database_url" validate:"omitempty,uri|contains=="`
@@ -84,13 +87,14 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 	if err != nil {
 		return Config{}, fmt.Errorf("finding home: %w", err)
 	}
-	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Keys: filepath.Join(absolute, "keys")}
+	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Keys: filepath.Join(absolute, "keys"), Ledger: filepath.Join(absolute, "erasures.ledger")}
 	if err := c.readFile(filepath.Join(absolute, "mahrem.yaml")); err != nil {
 		return Config{}, err
 	}
 	c.Home = absolute
 	c.take(Config{
 		Keys:        getenv("MAHREM_KEYS"),
+		Ledger:      getenv("MAHREM_LEDGER"),
 		DatabaseURL: getenv("MAHREM_DATABASE_URL"),
 		Policies:    getenv("MAHREM_POLICIES"),
 		PoliciesKey: getenv("MAHREM_POLICIES_KEY"),
@@ -106,6 +110,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 func (c *Config) take(other Config) {
 	for _, field := range []struct{ to, from *string }{
 		{&c.Keys, &other.Keys},
+		{&c.Ledger, &other.Ledger},
 		{&c.DatabaseURL, &other.DatabaseURL},
 		{&c.Policies, &other.Policies},
 		{&c.PoliciesKey, &other.PoliciesKey},
@@ -140,7 +145,7 @@ func (c *Config) readFile(path string) error {
 
 // names are the settings as somebody writes them.
 var names = map[string]string{
-	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
+	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "Ledger": "ledger (MAHREM_LEDGER)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
 	"Policies": "policies (MAHREM_POLICIES, --policies)", "PoliciesKey": "policies_key (MAHREM_POLICIES_KEY)",
 	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
@@ -148,6 +153,7 @@ var names = map[string]string{
 // wants says what a setting must be; the value itself is not repeated, because a
 // connection string holds a password.
 var wants = map[string]string{
+	"Ledger":      "an absolute path outside of HOME/postgres, whose content a restore replaces",
 	"DatabaseURL": "a PostgreSQL connection string",
 	"Policies":    "a directory that exists, a file that exists, or an http(s) URL",
 	"PoliciesKey": "a file that exists, and cannot be beside danger_accept_unsigned_policies",
@@ -159,6 +165,9 @@ var wants = map[string]string{
 func (c Config) validate() error {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	if err := v.RegisterValidation("listen", isListen); err != nil {
+		return err
+	}
+	if err := v.RegisterValidation("ledger", isLedger); err != nil {
 		return err
 	}
 	err := v.Struct(c)
@@ -181,4 +190,28 @@ func isListen(field validator.FieldLevel) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// isLedger admits an absolute path outside of the embedded PostgreSQL's directory. One that
+// depends on where a command is run would find no ledger and begin another.
+func isLedger(field validator.FieldLevel) bool {
+	path := field.Field().String()
+	c, ok := field.Top().Interface().(Config)
+	if !ok || !filepath.IsAbs(path) {
+		return false
+	}
+	inside, err := filepath.Rel(resolve(c.PostgresDir()), resolve(path))
+	return err == nil && (inside == ".." || strings.HasPrefix(inside, ".."+string(filepath.Separator)))
+}
+
+// resolve follows symbolic links as far as the path exists.
+func resolve(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(resolve(parent), filepath.Base(path))
 }

@@ -24,7 +24,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Home: home, Keys: "/secure/keys", Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log"}
+	want := Config{Home: home, Keys: "/secure/keys", Ledger: filepath.Join(home, "erasures.ledger"), Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Load (-want +got):\n%s", diff)
 	}
@@ -45,6 +45,7 @@ func TestLoadRefuses(t *testing.T) {
 		"odd URL":          {env: "MAHREM_POLICIES", value: "ftp://example.com/policies", want: "--policies"},
 		"key and danger":   {file: "danger_accept_unsigned_policies: true\n", env: "MAHREM_POLICIES_KEY", value: "config_test.go", want: "cannot be beside"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
+		"relative ledger":  {env: "MAHREM_LEDGER", value: "erasures.ledger", want: "ledger"},
 		"secret in URL":    {env: "MAHREM_DATABASE_URL", value: "hunter2", want: "connection string"},
 	}
 	for name, tt := range tests {
@@ -64,6 +65,26 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("Load repeats a connection string: %v", err)
 			}
 		})
+	}
+}
+
+func TestLedgerIsOutsideOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	if err := os.Mkdir(filepath.Join(home, "postgres"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(home, "postgres"), filepath.Join(home, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"postgres": false, "postgres/ledger": false, "postgres/a/../ledger": false, "link/new/ledger": false,
+		"ledger": true, "postgres-ledger": true, "postgres/../ledger": true, "..ledger": true, "../ledger": true,
+	} {
+		c, err := Load(home, env(map[string]string{"MAHREM_LEDGER": home + "/" + path}), Config{})
+		if (err == nil) != want || want && c.Ledger != home+"/"+path {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// restoredWithin is how far from the end an entry is looked for that says that the log was
+// restored: it is written before anything else is.
+const restoredWithin = 4096
+
+// RestoreAuditLog lets a log go on that is shorter than the checkpoint lost, which was kept
+// outside the database: its operator has restored an older dump, and the entries that came
+// after it are gone. The entry says so for ever, with the digest of lost; the caller keeps
+// lost itself. It returns a checkpoint of the log as it is now, signed.
+//
+// Nothing in a database tells a restore by its operator from one by somebody who wanted
+// entries gone. So this MUST only be called when somebody answers for it, who is the
+// principal of event. It refuses, with an error that wraps [privacy.ErrConflict], a log that
+// is not shorter: that is no restore. Called again for the same checkpoint it writes no
+// second entry.
+func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byte, event audit.Event) (signed []byte, err error) {
+	config.Memory, config.SignEvery = nil, -1
+	l, err := OpenAuditLog(ctx, db, config)
+	if err != nil {
+		return nil, fmt.Errorf("restoring log: %w", err)
+	}
+	defer func() { err = errors.Join(err, l.Close(context.WithoutCancel(ctx))) }()
+	kept, err := audit.OpenCheckpoint(lost, l.verifier)
+	if err != nil {
+		return nil, fmt.Errorf("restoring log: %w", err)
+	}
+	event.Kind, event.Outcome, event.List = audit.LogRestored, audit.Done, sha256.Sum256(lost)
+	written, err := l.restoredFrom(ctx, event.List)
+	if err != nil {
+		return nil, fmt.Errorf("restoring log: %w", err)
+	}
+	if !written {
+		size, err := l.Size(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("restoring log: %w", err)
+		}
+		if size >= kept.Size {
+			return nil, fmt.Errorf("the log has %d entries and is not shorter than the kept checkpoint of size %d, so it was not restored but changed; "+
+				"copy both as evidence and run: mahrem audit verify: %w", size, kept.Size, privacy.ErrConflict)
+		}
+		event.Count = kept.Size - size
+		if _, err := l.Append(ctx, event); err != nil {
+			return nil, fmt.Errorf("logging that the log was restored: %w", err)
+		}
+	}
+	if err := l.SignCheckpoint(ctx); err != nil {
+		return nil, fmt.Errorf("restoring log: %w", err)
+	}
+	return l.LatestCheckpoint(ctx)
+}
+
+// restoredFrom reports whether an entry says already that the log was restored after the
+// checkpoint with that digest.
+func (l *AuditLog) restoredFrom(ctx context.Context, lost audit.Digest) (bool, error) {
+	stored, err := l.Tail(ctx, restoredWithin)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range stored {
+		entry, err := audit.ParseEntry(s.Leaf)
+		if err != nil {
+			return false, err
+		}
+		if entry.Kind == audit.LogRestored && entry.List == lost {
+			return true, nil
+		}
+	}
+	return false, nil
+}
