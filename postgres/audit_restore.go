@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -58,6 +61,40 @@ func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byt
 		return nil, fmt.Errorf("restoring log: %w", err)
 	}
 	return l.LatestCheckpoint(ctx)
+}
+
+// ExtendsCheckpoint reports whether the log in db begins with the signed checkpoint that was
+// kept. It works on a log that [OpenAuditLog] refuses.
+func ExtendsCheckpoint(ctx context.Context, db *DB, origin string, key ed25519.PublicKey, signed []byte) (bool, error) {
+	verifier, err := audit.NewVerifier(origin, key)
+	if err != nil {
+		return false, err
+	}
+	kept, err := audit.OpenCheckpoint(signed, verifier)
+	if err != nil {
+		return false, fmt.Errorf("comparing log with kept checkpoint: %w", err)
+	}
+	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return false, translate(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	size, root, err := readHead(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	head := audit.Checkpoint{Origin: origin, Size: size}
+	if size > 0 {
+		head.Root = hashOf(root)
+	}
+	if kept == head {
+		return true, nil
+	}
+	err = checkGrowth(ctx, tx, kept, head)
+	if errors.Is(err, privacy.ErrDamaged) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // restoredFrom reports whether an entry says already that the log was restored after the
