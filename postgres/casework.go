@@ -26,7 +26,7 @@ func NewCaseStore(db *DB, log *AuditLog) *CaseStore { return &CaseStore{db: db, 
 
 // An erasure that is under way is waited for, and then there is nobody to open a case of.
 const sqlCaseLockPerson = `
-select 1 from vault.data_subject where data_subject_id = $1 for key share`
+select 1 from vault.data_subject where data_subject_id = $1 and not erasing for key share`
 
 const sqlCaseOpen = `
 insert into gate.case_file (data_subject_id, case_id, recipient, kind, opened_at, ends_at)

@@ -29,7 +29,7 @@ func NewConsentStore(db *DB, log *AuditLog) *ConsentStore { return &ConsentStore
 const sqlConsentLockPerson = `
 select data_subject_id
 from vault.data_subject
-where data_subject_id = $1
+where data_subject_id = $1 and not erasing
 for no key update`
 
 // A record without a time is dated now, after all records of the same person and

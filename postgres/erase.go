@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,24 +32,50 @@ func NewEraseStore(store *VaultStore, log *AuditLog) *EraseStore {
 	return &EraseStore{VaultStore: store, log: log}
 }
 
-const sqlErasePerson = `
-	select data_subjects, person_keys, identifiers, records, chunks, fingerprints, consents, exposures
-	from vault.erase_person($1)`
+const sqlEraseShred = `
+	select people, key_digests, identifiers, consents, exposures, cases, erased_at
+	from vault.shred($1, $2, $3, $4, $5, $6, $7)`
+
+const sqlEraseSweep = `
+	select rows_deleted, people
+	from vault.sweep($1, $2)`
+
+const sqlEraseCounts = `
+	select records, chunks, fingerprints
+	from dsar.erasure
+	where erasure_id = $1`
 
 // Erase is [dsar.Store]'s.
 func (s *EraseStore) Erase(ctx context.Context, id privacy.DataSubjectID, event audit.Event) (dsar.Counts, audit.Receipt, error) {
+	erasure, err := dsar.NewErasureID(rand.Reader)
+	if err != nil {
+		return dsar.Counts{}, audit.Receipt{}, err
+	}
+	nothing, err := s.vault.SealHouse("erasure/withheld", []byte("[]"))
+	if err != nil {
+		return dsar.Counts{}, audit.Receipt{}, err
+	}
 	var counts dsar.Counts
 	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		var people int64
-		err := tx.QueryRow(ctx, sqlErasePerson, [16]byte(id)).Scan(&people, &counts.Keys, &counts.Identifiers,
-			&counts.Records, &counts.Chunks, &counts.Fingerprints, &counts.Consents, &counts.Exposures)
+		var people, cases int64
+		var digests [][]byte
+		var at *time.Time
+		err := tx.QueryRow(ctx, sqlEraseShred, [16]byte(id), [16]byte(erasure), nil, make([]byte, 32), nothing, 0, 0).Scan(
+			&people, &digests, &counts.Identifiers, &counts.Consents, &counts.Exposures, &cases, &at)
 		if err != nil {
 			return translate(err)
 		}
-		if people == 0 && counts == (dsar.Counts{}) {
+		if people == 0 {
 			return privacy.ErrNotFound
 		}
-		return nil
+		counts.Keys = int64(len(digests))
+		for people = 0; people == 0; {
+			var rows int64
+			if err := tx.QueryRow(ctx, sqlEraseSweep, 100000, [16]byte(erasure)).Scan(&rows, &people); err != nil {
+				return translate(err)
+			}
+		}
+		return translate(tx.QueryRow(ctx, sqlEraseCounts, [16]byte(erasure)).Scan(&counts.Records, &counts.Chunks, &counts.Fingerprints))
 	})
 	if err != nil {
 		return dsar.Counts{}, audit.Receipt{}, fmt.Errorf("erasing rows: %w", err)

@@ -113,13 +113,13 @@ func TestErase(t *testing.T) {
 }
 
 // TestEraseReachesEveryTable: a table that has rows of people, is not named in
-// vault.erase_person and does not go with the person's own row fails here.
+// vault.shred or vault.sweep and does not go with the person's own row fails here.
 func TestEraseReachesEveryTable(t *testing.T) {
 	t.Parallel()
 	_, database := newDB(t)
 	pool := database.OwnerPool(t)
 	var source string
-	if err := pool.QueryRow(t.Context(), `select prosrc from pg_proc where oid = 'vault.erase_person(uuid)'::regprocedure`).Scan(&source); err != nil {
+	if err := pool.QueryRow(t.Context(), `select string_agg(prosrc, ' ') from pg_proc where oid in ('vault.shred(uuid, uuid, uuid, bytea, bytea, bigint, bigint)'::regprocedure, 'vault.sweep(integer, uuid)'::regprocedure)`).Scan(&source); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range personTables(t, database) {
@@ -128,8 +128,8 @@ func TestEraseReachesEveryTable(t *testing.T) {
 			where conrelid = $1::regclass and confrelid = 'vault.data_subject'::regclass and contype = 'f' and confdeltype = 'c')`, table).Scan(&cascades); err != nil {
 			t.Fatal(err)
 		}
-		if !cascades && !strings.Contains(source, "delete from "+table+" where data_subject_id = person;") {
-			t.Errorf("vault.erase_person does not delete from %s", table)
+		if !cascades && !strings.Contains(source, "delete from "+table+" ") {
+			t.Errorf("neither vault.shred nor vault.sweep deletes from %s", table)
 		}
 	}
 }
@@ -315,7 +315,7 @@ func waitForLock(t testing.TB, database *pgtest.Database) {
 	for range 500 {
 		var waiting bool
 		err := pool.QueryRow(t.Context(), `select exists (select from pg_stat_activity
-			where datname = current_database() and wait_event_type = 'Lock' and query like '%erase_person%')`).Scan(&waiting)
+			where datname = current_database() and wait_event_type = 'Lock' and query like '%vault.shred%')`).Scan(&waiting)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func (s *GateStore) RecordExposure(ctx context.Context, row gate.ExposureRow, ev
 	// The lock keeps the person from being erased in between, which would leave a row
 	// that no later erasure finds a reason to look for.
 	const sqlGateLockPerson = `
-select 1 from vault.data_subject where data_subject_id = $1 for key share`
+select 1 from vault.data_subject where data_subject_id = $1 and not erasing for key share`
 	const sqlGateRecordExposure = `
 insert into gate.exposure (data_subject_id, recipient, exposure_number, sealed, released_at)
 values ($1, $2, $3, $4, $5)`

@@ -415,7 +415,7 @@ func TestDamagedDataIsDeniedByName(t *testing.T) {
 	t.Parallel()
 	b := newGate(t)
 	nobody := b.person(t, "nobody", "grocery.dairy")
-	if _, err := b.database.OwnerPool(t).Exec(t.Context(), `select vault.erase_person($1)`, [16]byte(nobody.DataSubject())); err != nil {
+	if _, err := b.database.OwnerPool(t).Exec(t.Context(), `select vault.shred($1, gen_random_uuid(), null, sha256(''), '', 0, 0)`, [16]byte(nobody.DataSubject())); err != nil {
 		t.Fatal(err)
 	}
 	unknown := b.mustAsk(t, service("recommender"), b.groups(t, nobody))

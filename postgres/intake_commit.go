@@ -36,7 +36,7 @@ func (s *IntakeStore) Commit(ctx context.Context, c intake.Changes, event audit.
 const sqlIntakeLockPeople = `
 select data_subject_id
 from vault.data_subject
-where data_subject_id = any ($1::uuid[])
+where data_subject_id = any ($1::uuid[]) and not erasing
 order by data_subject_id
 for no key update`
 

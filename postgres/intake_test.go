@@ -610,7 +610,7 @@ func TestErasedPersonIsNotWrittenTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, _ := d.person(t, "c-1")
-	if _, err := d.database.OwnerPool(t).Exec(t.Context(), `select vault.erase_person($1)`, [16]byte(id)); err != nil {
+	if _, err := d.database.OwnerPool(t).Exec(t.Context(), `select vault.shred($1, gen_random_uuid(), null, sha256(''), '', 0, 0)`, [16]byte(id)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.store.Commit(t.Context(), intake.Changes{Touched: []privacy.DataSubjectID{id}},

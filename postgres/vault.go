@@ -83,7 +83,7 @@ func (s *VaultStore) ResolveIdentifier(ctx context.Context, identifier privacy.I
 const sqlVaultPerson = `
 	select jurisdiction, restricted, created_at
 	from vault.data_subject
-	where data_subject_id = $1`
+	where data_subject_id = $1 and not erasing`
 
 // Person returns what is held in clear, or an error that wraps [privacy.ErrNotFound].
 func (s *VaultStore) Person(ctx context.Context, id privacy.DataSubjectID) (Person, error) {

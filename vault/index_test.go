@@ -200,6 +200,9 @@ func TestHashesAreApart(t *testing.T) {
 		"word con tact":       v.WordTag("con", "tact"),
 		"word contact empty":  v.WordTag("contact", ""),
 		"no word":             v.WordTag(),
+		"suppression":         v.SuppressionTag("contact", nil),
+		"suppression rest":    v.SuppressionTag("con", []byte("tact")),
+		"ledger":              v.LedgerTag(a),
 		"another vault's one": newTestVault(t).Slot(a, "contact"),
 	}
 	seen := map[[16]byte]string{}

@@ -87,6 +87,8 @@ const (
 	domainActor       = 3
 	domainTieBreak    = 4
 	domainWord        = 5
+	domainSuppression = 6
+	domainLedger      = 7
 )
 
 // Slot is where a person's blob of a category is stored. It is a keyed hash of both, so
@@ -141,6 +143,37 @@ func (v *Vault) WordTag(words ...string) [16]byte {
 		buffer = appendText(buffer, word)
 	}
 	return v.hash(buffer)
+}
+
+// SuppressionTag stands for an identifier of somebody who was erased, so that it is known
+// again when it is brought back. It is made from the blind index, so that an erasure, which
+// has no identifier in clear, can make it from its row.
+func (v *Vault) SuppressionTag(kind privacy.IdentifierKind, blindIndex []byte) [16]byte {
+	buffer := make([]byte, 0, 96)
+	buffer = append(buffer, domainSuppression)
+	buffer = appendText(buffer, string(kind))
+	return v.hash(append(buffer, blindIndex...))
+}
+
+// SuppressionTags are the tags of an identifier under every active key of its kind, the
+// primary first. The error wraps [privacy.ErrInvalid] when it has no normal form.
+func (v *Vault) SuppressionTags(identifier privacy.Identifier) ([][16]byte, error) {
+	indexes, err := v.BlindIndexes(identifier)
+	if err != nil {
+		return nil, err
+	}
+	tags := make([][16]byte, len(indexes))
+	for i, index := range indexes {
+		tags[i] = v.SuppressionTag(identifier.Kind, index)
+	}
+	return tags, nil
+}
+
+// LedgerTag stands for an erased person in the erasure ledger: whoever has the id, such as
+// a database that was restored, can find the line; nobody can read an id from it.
+func (v *Vault) LedgerTag(id privacy.DataSubjectID) [16]byte {
+	buffer := make([]byte, 0, 17)
+	return v.hash(append(append(buffer, domainLedger), id[:]...))
 }
 
 // hash is AES-CMAC under the index key.

@@ -35,7 +35,11 @@ type vectors struct {
 	Slots       map[string]string `json:"slots"`
 	Fingerprint string            `json:"fingerprint"` // of source "till", parts "1", "2"
 	WordTag     string            `json:"word_tag"`    // of "loyalty_tier", "exact", "gold"
-	BlindIndex  map[string]string `json:"blind_index"` // by normal form
+	// SuppressionTag is of the phone below, LedgerTag of the person. Both were computed with
+	// openssl first.
+	SuppressionTag string            `json:"suppression_tag"`
+	LedgerTag      string            `json:"ledger_tag"`
+	BlindIndex     map[string]string `json:"blind_index"` // by normal form
 }
 
 type sealedVector struct {
@@ -110,6 +114,16 @@ func TestVectors(t *testing.T) {
 	}
 	if got := v.WordTag("loyalty_tier", "exact", "gold"); hex.EncodeToString(got[:]) != want.WordTag {
 		t.Errorf("word tag: %x, want %s", got, want.WordTag)
+	}
+	if got := v.SuppressionTag(privacy.Phone, unhex(t, want.BlindIndex["+905321234567"])); hex.EncodeToString(got[:]) != want.SuppressionTag {
+		t.Errorf("suppression tag: %x, want %s", got, want.SuppressionTag)
+	}
+	tags, err := v.SuppressionTags(privacy.Identifier{Kind: privacy.Phone, Value: privacy.NewPlain("0532 123 45 67")})
+	if err != nil || len(tags) != 1 || hex.EncodeToString(tags[0][:]) != want.SuppressionTag {
+		t.Errorf("suppression tags: %x, %v, want %s", tags, err, want.SuppressionTag)
+	}
+	if got := v.LedgerTag(id); hex.EncodeToString(got[:]) != want.LedgerTag {
+		t.Errorf("ledger tag: %x, want %s", got, want.LedgerTag)
 	}
 	for text, index := range want.BlindIndex {
 		got, err := v.BlindIndex(privacy.Identifier{Kind: blindVectors[text], Value: privacy.NewPlain(text)})
@@ -241,9 +255,13 @@ func writeVectors(t *testing.T, path string) {
 	out.Fingerprint = hex.EncodeToString(fingerprint[:])
 	tag := v.WordTag("loyalty_tier", "exact", "gold")
 	out.WordTag = hex.EncodeToString(tag[:])
+	ledgerTag := v.LedgerTag(key.id)
+	out.LedgerTag = hex.EncodeToString(ledgerTag[:])
 	for text, kind := range blindVectors {
 		out.BlindIndex[text] = must(v.BlindIndex(privacy.Identifier{Kind: kind, Value: privacy.NewPlain(text)}))
 	}
+	suppression := v.SuppressionTag(privacy.Phone, unhex(t, out.BlindIndex["+905321234567"]))
+	out.SuppressionTag = hex.EncodeToString(suppression[:])
 	content, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
 		t.Fatal(err)
