@@ -212,6 +212,10 @@ func (s *Service) refuse(ctx context.Context, by privacy.Principal, subject audi
 	if err != nil {
 		return fmt.Errorf("logging a refusal: %w", err)
 	}
+	if by.Role == privacy.RoleService {
+		// Why would tell what is known of the person; the log keeps it.
+		return &Refusal{Check: string(CheckState), Reason: "the step cannot be taken any more"}
+	}
 	return refusal
 }
 

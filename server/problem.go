@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -27,6 +28,7 @@ var (
 	notFound         = &kind{"not-found", http.StatusNotFound, "There is no such thing."}
 	methodNotAllowed = &kind{"method-not-allowed", http.StatusMethodNotAllowed, "This path does not know the method."}
 	conflict         = &kind{"conflict", http.StatusConflict, "Somebody else changed the same thing. Ask again."}
+	refused          = &kind{"request-refused", http.StatusConflict, "A rule stands against this step of a request."}
 	tooLarge         = &kind{"request-too-large", http.StatusRequestEntityTooLarge, "The request is too large."}
 	mediaType        = &kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has another media type than this path takes."}
 	invalid          = &kind{"invalid-request", http.StatusUnprocessableEntity, "The request was read, but says something impossible."}
@@ -39,7 +41,9 @@ type problem struct {
 	kind   *kind
 	errors []fieldProblem
 	allow  string // of a 405
-	cause  error  // for the operator's log
+	// refusal is the rule behind a request that was refused.
+	refusal *dsar.Refusal
+	cause   error // for the operator's log
 }
 
 // fieldProblem is one fault in the caller's input: where, and what would be right.
@@ -65,6 +69,9 @@ func refuseField(k *kind, pointer, reason string) *problem {
 func problemOf(err error, principal privacy.Principal) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
+	}
+	if refusal, ok := errors.AsType[*dsar.Refusal](err); ok {
+		return &problem{kind: refused, refusal: refusal, cause: err}
 	}
 	k := internal
 	switch {
@@ -118,6 +125,13 @@ func (p *problem) appendJSON(b []byte, requestID string) []byte {
 			b = append(b, '}')
 		}
 		b = append(b, ']')
+	}
+	if p.refusal != nil {
+		b = appendString(appendKey(b, "check"), p.refusal.Check)
+		b = appendString(appendKey(b, "detail"), p.refusal.Reason)
+		if p.refusal.Article != "" {
+			b = appendString(appendKey(b, "article"), p.refusal.Article)
+		}
 	}
 	return append(b, '}')
 }

@@ -26,20 +26,24 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 	// Written down a second time on purpose: who may do what is not to change by
 	// accident.
 	want := map[string][]privacy.Role{
-		"/v1/query":                   {privacy.RoleService},
-		"/v1/query:batch":             {privacy.RoleService},
-		pathEvaluation:                {privacy.RoleService},
-		pathEvaluations:               {privacy.RoleService},
-		pathMetadata:                  allRoles,
-		"/v1/audience":                {privacy.RoleService},
-		"/v1/consents":                {privacy.RoleService, privacy.RoleDPO},
-		"/v1/cases":                   {privacy.RoleService, privacy.RoleDPO},
-		"/v1/cases:close":             {privacy.RoleService, privacy.RoleDPO},
-		"/v1/ingest":                  {privacy.RoleIngest},
-		"/v1/reidentify":              {privacy.RoleDPO},
-		"/v1/audit/checkpoint":        {privacy.RoleDPO, privacy.RoleAuditor},
-		"/v1/decisions/{decision_id}": {privacy.RoleDPO, privacy.RoleAuditor},
-		"/healthz":                    allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
+		"/v1/query":                      {privacy.RoleService},
+		"/v1/query:batch":                {privacy.RoleService},
+		pathEvaluation:                   {privacy.RoleService},
+		pathEvaluations:                  {privacy.RoleService},
+		pathMetadata:                     allRoles,
+		"/v1/audience":                   {privacy.RoleService},
+		"/v1/consents":                   {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases":                      {privacy.RoleService, privacy.RoleDPO},
+		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
+		"/v1/dsar/requests":              {privacy.RoleService, privacy.RoleDPO},
+		"/v1/dsar/requests:step":         {privacy.RoleService, privacy.RoleDPO},
+		"/v1/dsar/requests/{request_id}": {privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/dsar/queue":                 {privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/ingest":                     {privacy.RoleIngest},
+		"/v1/reidentify":                 {privacy.RoleDPO},
+		"/v1/audit/checkpoint":           {privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/decisions/{decision_id}":    {privacy.RoleDPO, privacy.RoleAuditor},
+		"/healthz":                       allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
 	}
 	f := &fake{}
 	s := newServer(f, Config{})
@@ -57,7 +61,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			}
 			status := http.StatusForbidden
 			if slices.Contains(want[r.path], role) {
-				if status = http.StatusOK; r.path == "/v1/consents" || r.path == "/v1/cases" {
+				if status = http.StatusOK; r.path == "/v1/consents" || r.path == "/v1/cases" || r.path == "/v1/dsar/requests" {
 					status = http.StatusCreated
 				}
 			}

@@ -24,6 +24,7 @@ type Services struct {
 	Reidentify Reidentifier
 	Consent    ConsentRecorder
 	Cases      CaseRegistry
+	Requests   RequestDesk
 	Intake     Ingester
 	// Mapping finds the mapping that a delivery names, or returns an error that wraps
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.

@@ -35,6 +35,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Reidentify: reidentifier{way, wordsOf(h.Engine)},
 		Consent:    h.Consent,
 		Cases:      h.Cases,
+		Requests:   h.Requests,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,
 		Log:        h.Log,
