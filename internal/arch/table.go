@@ -23,6 +23,8 @@ vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go
 policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
 policies/fetch:    privacy policies
 dsar/outbox:       privacy audit vault
+dsar/outbox/webhook: privacy dsar/outbox
+dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
@@ -81,6 +83,8 @@ never server:     database/sql
 never privacy:    net/http database/sql os
 never policies:   net/http database/sql
 never dsar/outbox: net/http database/sql os
+never dsar/outbox/webhook: database/sql os
+never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
