@@ -33,6 +33,7 @@ dsar/certificate:  privacy audit; golang.org/x/mod
 dsar/opendsr:      privacy audit dsar
 dsar/opendsr/courier: privacy dsar dsar/opendsr
 dsar/opendsr/conformance: privacy dsar dsar/opendsr dsar/opendsr/courier
+dsar/identity:     privacy audit vault dsar dsar/outbox
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
@@ -59,6 +60,7 @@ test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test dsar/outbox:       vault/keydir
+test dsar/identity:     vault/keydir
 test consent:           vault/keydir
 test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
@@ -83,6 +85,7 @@ never server:     database/sql
 never privacy:    net/http database/sql os
 never policies:   net/http database/sql
 never dsar/outbox: net/http database/sql os
+never dsar/identity: net/http database/sql os
 never dsar/outbox/webhook: database/sql os
 never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
