@@ -29,6 +29,7 @@ func (a *app) dsarCommand() *cobra.Command {
 		a.dsarWithdraw(),
 		a.dsarFulfil(),
 		a.dsarNote(),
+		a.dsarDeadline(),
 	)
 }
 
