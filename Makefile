@@ -32,9 +32,10 @@ lint: ## check style: gofumpt, go vet, staticcheck
 fmt: ## format all Go files
 	@$(TOOL) gofumpt -l -w $(GOFILES)
 
-bench: ensure-postgres build ## measure: Go benchmarks, then the policies, the gate and the intake
+bench: ensure-postgres build ## measure: Go benchmarks, then the policies, requests of data subjects, the gate and the intake
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
 	bin/mahrem bench policy
+	bin/mahrem bench dsar
 	bin/mahrem bench gate
 	bin/mahrem bench intake
 

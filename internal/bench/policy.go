@@ -33,41 +33,15 @@ type PolicyConfig struct {
 
 // PolicyReport is the outcome.
 type PolicyReport struct {
-	Machine  Machine     `json:"machine"`
-	Revision string      `json:"policy_revision"`
-	Rows     []PolicyRow `json:"rows"`
-}
-
-// PolicyRow is one figure.
-type PolicyRow struct {
-	Measurement string `json:"measurement"`
-	// What says what was measured, Figure and Unit what came out.
-	What   string  `json:"what"`
-	Figure float64 `json:"figure"`
-	Unit   string  `json:"unit"`
-	// Limit is the figure's limit, with its sign, such as "<= 0.12"; empty without one.
-	Limit string `json:"limit,omitempty"`
-	// Met is whether the limit holds; true without one.
-	Met bool `json:"met"`
-	// Note says under which conditions.
-	Note string `json:"note,omitempty"`
-}
-
-// atMost and atLeast put a figure under a limit.
-func (r PolicyRow) atMost(limit float64) PolicyRow {
-	r.Limit, r.Met = fmt.Sprintf("<= %g", limit), r.Figure <= limit
-	return r
-}
-
-func (r PolicyRow) atLeast(limit float64) PolicyRow {
-	r.Limit, r.Met = fmt.Sprintf(">= %g", limit), r.Figure >= limit
-	return r
+	Machine  Machine `json:"machine"`
+	Revision string  `json:"policy_revision"`
+	Rows     []Row   `json:"rows"`
 }
 
 // measurement is one thing that is measured, in a file of its own.
 type measurement struct {
 	name string
-	run  func(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error)
+	run  func(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error)
 }
 
 // measurements are made in this order: those that want a quiet process come first.
@@ -134,28 +108,8 @@ func (c PolicyConfig) open(ctx context.Context) (*policies.Engine, error) {
 func (r PolicyReport) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\npolicies %s\n\n", r.Machine, r.Revision)
-	b.WriteString("| | measured | limit | |\n|---|---:|---:|---|\n")
-	for _, row := range r.Rows {
-		verdict := row.Note
-		if !row.Met {
-			verdict = strings.TrimRight("NOT MET; "+row.Note, "; ")
-		}
-		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", row.What, number(row.Figure), row.Unit, row.Limit, verdict)
-	}
+	writeRows(&b, r.Rows)
 	return b.String()
-}
-
-// number writes a figure with three digits that mean something.
-func number(f float64) string {
-	switch {
-	case f >= 100 || f == float64(int64(f)):
-		return fmt.Sprintf("%.0f", f)
-	case f >= 10:
-		return fmt.Sprintf("%.1f", f)
-	case f >= 1:
-		return fmt.Sprintf("%.2f", f)
-	}
-	return fmt.Sprintf("%.3f", f)
 }
 
 // timed calls do over and over for a while, in several rounds, and returns what a call

@@ -42,7 +42,7 @@ var fixtureQuestions = []string{
 
 // measureAuthZEN measures single evaluations over HTTP on loopback, with the client on
 // the same machine.
-func measureAuthZEN(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]PolicyRow, error) {
+func measureAuthZEN(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]Row, error) {
 	access := config.Access
 	if access == nil {
 		return nil, nil
@@ -63,7 +63,7 @@ func measureAuthZEN(ctx context.Context, config PolicyConfig, _ *policies.Engine
 	return append(fixture, people...), err
 }
 
-func (a *AccessConfig) fixture(ctx context.Context, length time.Duration) ([]PolicyRow, error) {
+func (a *AccessConfig) fixture(ctx context.Context, length time.Duration) ([]Row, error) {
 	address, stop, err := serve(a.Fixture)
 	if err != nil {
 		return nil, err
@@ -77,13 +77,13 @@ func (a *AccessConfig) fixture(ctx context.Context, length time.Duration) ([]Pol
 	if err != nil {
 		return nil, fmt.Errorf("asking the fixture: %w", err)
 	}
-	return []PolicyRow{
-		PolicyRow{What: "AuthZEN evaluation over HTTP, rules alone", Figure: f.Rate, Unit: "/s", Note: latencyNote(a.Clients[0], f)}.atLeast(15_000),
+	return []Row{
+		Row{What: "AuthZEN evaluation over HTTP, rules alone", Figure: f.Rate, Unit: "/s", Note: latencyNote(a.Clients[0], f)}.atLeast(15_000),
 	}, nil
 }
 
 // people measures evaluations of people who agreed, and the same as a batch of queries.
-func (a *AccessConfig) people(ctx context.Context, length time.Duration) ([]PolicyRow, error) {
+func (a *AccessConfig) people(ctx context.Context, length time.Duration) ([]Row, error) {
 	if err := seed(ctx, a.Loader, a.Number); err != nil {
 		return nil, fmt.Errorf("seeding: %w", err)
 	}
@@ -126,7 +126,7 @@ func (a *AccessConfig) people(ctx context.Context, length time.Duration) ([]Poli
 	if given := counted.answers.Load() - answered; after-before < given {
 		return nil, fmt.Errorf("%d decisions left, but only %d entries are in the log: %w", given, after-before, errAnswer)
 	}
-	rows := []PolicyRow{{What: "AuthZEN evaluation over HTTP, about people and logged", Figure: f.Rate, Unit: "/s", Note: latencyNote(a.Clients[1], f)}}
+	rows := []Row{{What: "AuthZEN evaluation over HTTP, about people and logged", Figure: f.Rate, Unit: "/s", Note: latencyNote(a.Clients[1], f)}}
 	if len(batches.requests) == 0 {
 		return rows, nil
 	}
@@ -134,7 +134,7 @@ func (a *AccessConfig) people(ctx context.Context, length time.Duration) ([]Poli
 	if f, err = measureRate(ctx, batches, callers, length); err != nil {
 		return nil, fmt.Errorf("asking in batches: %w", err)
 	}
-	return append(rows, PolicyRow{
+	return append(rows, Row{
 		What: "questions in batches of 100", Figure: f.Rate * float64(batches.pieces), Unit: "/s", Note: latencyNote(callers, f) + " a batch",
 	}), nil
 }

@@ -16,7 +16,7 @@ const trafficPeople = 200_000
 // 1.05), each with an age, a law, a household and consents of their own, and recipients
 // that ask for what their purposes use. The ratio is that of the second half, when the
 // memo has seen most of what there is.
-func measureHits(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error) {
+func measureHits(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
 	revision := engine.Revision()
 	traffic := newTraffic(revision.Catalogue())
 	before := policies.MemoStatus{}
@@ -30,7 +30,7 @@ func measureHits(ctx context.Context, config PolicyConfig, engine *policies.Engi
 	}
 	after := revision.Memo()
 	hits, misses := after.Hits-before.Hits, after.Misses-before.Misses
-	return []PolicyRow{{
+	return []Row{{
 		What: "plans that were remembered, steady", Figure: 100 * float64(hits) / float64(hits+misses), Unit: "%",
 		Note: fmt.Sprintf("%d people, Zipf 1.05, %d requests, %d kinds of question, %d plans kept", trafficPeople, config.Requests, len(traffic.questions), after.Entries),
 	}}, nil

@@ -29,10 +29,10 @@ func shopper() policies.Facts {
 var errNotDecided = errors.New("the policies do not decide about the benchmark as they should")
 
 // measurePlan measures a decision that is made by asking the rules.
-func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error) {
+func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
 	revision, allowed, denied := engine.Revision(), shopper(), shopper()
 	denied.Consent.State = policies.ConsentWithdrawn
-	var rows []PolicyRow
+	var rows []Row
 	for _, side := range []struct {
 		what  string
 		facts policies.Facts
@@ -49,8 +49,8 @@ func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engi
 			return nil, err
 		}
 		rows = append(rows,
-			PolicyRow{What: side.what, Figure: took.Seconds() * 1000, Unit: "ms"}.atMost(0.12),
-			PolicyRow{What: side.what, Figure: math.Round(allocations), Unit: "allocations"}.atMost(500))
+			Row{What: side.what, Figure: took.Seconds() * 1000, Unit: "ms"}.atMost(0.12),
+			Row{What: side.what, Figure: math.Round(allocations), Unit: "allocations"}.atMost(500))
 	}
 	first, err := measureFirst(ctx, config, revision)
 	return append(rows, first...), err
@@ -58,7 +58,7 @@ func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engi
 
 // measureFirst measures a plan for a question that nobody put before, of which nothing
 // is remembered.
-func measureFirst(ctx context.Context, config PolicyConfig, revision *policies.Revision) ([]PolicyRow, error) {
+func measureFirst(ctx context.Context, config PolicyConfig, revision *policies.Revision) ([]Row, error) {
 	facts, n := shopper(), 0
 	categories := append([]privacy.DataCategory{""}, facts.Categories...)
 	took, allocations, err := timed(config.Time/2, func() error {
@@ -71,15 +71,15 @@ func measureFirst(ctx context.Context, config PolicyConfig, revision *policies.R
 		}
 		return err
 	})
-	row := PolicyRow{What: "plan, evaluated, question asked the first time", Met: true}
+	row := Row{What: "plan, evaluated, question asked the first time", Met: true}
 	inTime, inAllocations := row, row
 	inTime.Figure, inTime.Unit = took.Seconds()*1000, "ms"
 	inAllocations.Figure, inAllocations.Unit = math.Round(allocations), "allocations"
-	return []PolicyRow{inTime, inAllocations}, err
+	return []Row{inTime, inAllocations}, err
 }
 
 // measureMemo measures a decision that is remembered.
-func measureMemo(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]PolicyRow, error) {
+func measureMemo(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
 	revision, facts := engine.Revision(), shopper()
 	if status := revision.Memo(); !status.Exact {
 		return nil, errors.New("the memo is off: " + status.Note)
@@ -91,8 +91,8 @@ func measureMemo(ctx context.Context, config PolicyConfig, engine *policies.Engi
 		}
 		return err
 	})
-	return []PolicyRow{
-		PolicyRow{What: "plan, remembered", Figure: took.Seconds() * 1e6, Unit: "µs"}.atMost(1),
-		PolicyRow{What: "plan, remembered", Figure: math.Round(allocations), Unit: "allocations"}.atMost(0),
+	return []Row{
+		Row{What: "plan, remembered", Figure: took.Seconds() * 1e6, Unit: "µs"}.atMost(1),
+		Row{What: "plan, remembered", Figure: math.Round(allocations), Unit: "allocations"}.atMost(0),
 	}, err
 }

@@ -15,7 +15,7 @@ import (
 
 // measureReload activates the bundle over and over while others keep asking, and counts
 // the decisions that failed.
-func measureReload(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]PolicyRow, error) {
+func measureReload(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]Row, error) {
 	alone, err := config.open(ctx)
 	if err != nil {
 		return nil, err
@@ -55,10 +55,10 @@ func measureReload(ctx context.Context, config PolicyConfig, _ *policies.Engine)
 	}
 	note := fmt.Sprintf("median of %d; compiles, expands, attacks itself, swaps", len(quiet))
 	loaded := fmt.Sprintf("median of %d; %d decisions meanwhile, the slowest took %v", len(busy), decided.Load(), time.Duration(worst.Load()).Round(10*time.Microsecond))
-	return []PolicyRow{
-		PolicyRow{What: "reload", Figure: median(quiet).Seconds() * 1000, Unit: "ms", Note: note}.atMost(50),
+	return []Row{
+		Row{What: "reload", Figure: median(quiet).Seconds() * 1000, Unit: "ms", Note: note}.atMost(50),
 		{What: "reload, while others ask", Figure: median(busy).Seconds() * 1000, Unit: "ms", Note: loaded},
-		PolicyRow{What: "decisions that failed meanwhile", Figure: float64(failed.Load()), Unit: fmt.Sprintf("of %d", decided.Load())}.atMost(0),
+		Row{What: "decisions that failed meanwhile", Figure: float64(failed.Load()), Unit: fmt.Sprintf("of %d", decided.Load())}.atMost(0),
 	}, nil
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy())
+	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR())
 }
 
 func (a *app) benchGate() *cobra.Command {

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/internal/bench"
+)
+
+func (a *app) benchDSAR() *cobra.Command {
+	var only []string
+	var requests int
+	names := strings.Join(bench.DSARMeasurements(), ", ")
+	cmd := &cobra.Command{
+		Use: "dsar", Short: "Measure what answering data subjects costs", Args: cobra.NoArgs,
+		Long: `Measure, on an embedded PostgreSQL of its own that is removed afterwards, what answering
+data subjects costs. Each figure stands beside its limit. Measurements: ` + names + `.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range only {
+				if !slices.Contains(bench.DSARMeasurements(), name) {
+					return usagef("%s is no measurement; there are %s", name, names)
+				}
+			}
+			collectLess() // as serve does
+			house, done, err := a.scratch(cmd.Context(), 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			progress := newBar(a.screen.err, "opening", "measurements", int64(len(bench.DSARMeasurements())))
+			report, err := bench.DSAR(cmd.Context(), bench.DSARConfig{
+				OwnerURL: house.Database.URL(), Queue: house.Requests, Loader: house.Loader, Requests: requests, Only: only,
+				Progress: func(step string, done, total int) {
+					progress.describe(step)
+					progress.set(int64(done), int64(total))
+				},
+			})
+			progress.finish()
+			if err != nil {
+				return err
+			}
+			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+		},
+	}
+	cmd.Flags().StringSliceVar(&only, "only", nil, "measurements to make (default: all)")
+	cmd.Flags().IntVar(&requests, "requests", 100_000, "open requests in the queue")
+	a.jsonFlag(cmd)
+	return cmd
+}
