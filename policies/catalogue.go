@@ -143,7 +143,10 @@ type Category struct {
 	// Sensitive marks what is not special in law but hurts when it gets out.
 	Sensitive bool `yaml:"sensitive"`
 	// Case is whether it opens only to whoever handles the person's case.
-	Case        bool           `yaml:"case"`
+	Case bool `yaml:"case"`
+	// Shared is whether its texts are about several people, as what was said or posted is:
+	// the others are taken out before the person gets a copy (GDPR Article 15(4)).
+	Shared      bool           `yaml:"shared"`
 	Obligations []ObligationID `yaml:"obligations"`
 	Laws        []string       `yaml:"laws"`
 }

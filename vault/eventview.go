@@ -3,6 +3,7 @@ package vault
 import (
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -36,6 +37,19 @@ func (e *EventView) RevealPersonalData(name privacy.AttributeName) string {
 		}
 	}
 	return ""
+}
+
+// RevealAllPersonalData goes through all values in clear, by the names of their attributes
+// in order. It is for handing a person what is held about them.
+func (e *EventView) RevealAllPersonalData() iter.Seq2[privacy.AttributeName, string] {
+	return func(yield func(privacy.AttributeName, string) bool) {
+		r := reader{text: e.fields}
+		for r.text != "" {
+			if name, value := r.raw(), r.raw(); !yield(privacy.AttributeName(name), value) {
+				return
+			}
+		}
+	}
 }
 
 // raw takes a text that was found to be well formed before.
