@@ -28,6 +28,22 @@ func (l *AuditLog) Entries(ctx context.Context, from uint64, limit int) ([]audit
 	return readEntries(ctx, l.db.pool, from, limit)
 }
 
+const sqlAuditEntriesAt = `
+select seq, leaf, leaf_hash from audit.entry where seq = any ($1::bigint[]) order by seq`
+
+// EntriesAt returns the committed entries with these indexes, in order.
+func (l *AuditLog) EntriesAt(ctx context.Context, indexes []uint64) ([]audit.StoredEntry, error) {
+	list := make([]int64, len(indexes))
+	for i, index := range indexes {
+		list[i] = int64(index)
+	}
+	rows, err := l.db.pool.Query(ctx, sqlAuditEntriesAt, list)
+	if err != nil {
+		return nil, fmt.Errorf("reading entries: %w", translate(err))
+	}
+	return collectEntries(rows)
+}
+
 const sqlAuditTail = `
 select seq, leaf, leaf_hash from audit.entry
 where seq < (select coalesce(max(size), 0) from audit.batch) order by seq desc limit $1`

@@ -81,7 +81,11 @@ order by effective_at, recorded_at, consent_id`
 
 // List implements [consent.Store].
 func (s *ConsentStore) List(ctx context.Context, id privacy.DataSubjectID) ([]consent.Record, error) {
-	rows, err := s.db.pool.Query(ctx, sqlConsentList, [16]byte(id))
+	return listConsents(ctx, s.db.pool, id)
+}
+
+func listConsents(ctx context.Context, q querier, id privacy.DataSubjectID) ([]consent.Record, error) {
+	rows, err := q.Query(ctx, sqlConsentList, [16]byte(id))
 	if err != nil {
 		return nil, fmt.Errorf("listing consent records: %w", translate(err))
 	}

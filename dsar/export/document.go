@@ -169,13 +169,13 @@ type purposePart struct {
 }
 
 type categoryPart struct {
-	Category  string      `json:"category"`
-	Title     string      `json:"title"`
-	Special   bool        `json:"special"`
-	Shared    bool        `json:"shared"`
-	Events    int64       `json:"events"`
-	Sources   []string    `json:"sources"`
-	Retention []Retention `json:"retention"`
+	Category  string          `json:"category"`
+	Title     string          `json:"title"`
+	Special   bool            `json:"special"`
+	Shared    bool            `json:"shared"`
+	Events    int64           `json:"events"`
+	Sources   []string        `json:"sources"`
+	Retention []retentionPart `json:"retention"`
 }
 
 type logPart struct {

@@ -132,7 +132,7 @@ func (w *writing) addCategory(id privacy.DataCategory, law privacy.Jurisdiction)
 	c, _ := w.catalogue.Category(id)
 	part := categoryPart{
 		Category: string(id), Title: c.Title.In(w.language), Special: c.Special, Shared: c.Shared,
-		Events: w.dossier.events[id], Sources: []string{}, Retention: []Retention{},
+		Events: w.dossier.events[id], Sources: []string{},
 	}
 	for _, a := range w.dossier.attributes {
 		if a.Category == part.Category && !slices.Contains(part.Sources, a.Source) {
@@ -145,9 +145,7 @@ func (w *writing) addCategory(id privacy.DataCategory, law privacy.Jurisdiction)
 		}
 	}
 	slices.Sort(part.Sources)
-	if w.exporter.config.Retention != nil {
-		part.Retention = append(part.Retention, w.exporter.config.Retention(id, law)...)
-	}
+	part.Retention = w.retention(id, law)
 	w.dossier.categories = append(w.dossier.categories, part)
 }
 

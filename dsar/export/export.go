@@ -26,8 +26,6 @@ type Config struct {
 	Sign   func(message []byte) ([]byte, error)
 	// Catalogue is the one in force. Required.
 	Catalogue Catalogue
-	// Retention says how long what is held in a category is kept; nil: nothing is said.
-	Retention func(category privacy.DataCategory, jurisdiction privacy.Jurisdiction) []Retention
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Workers is how many people are written at once; zero means as many as processors.

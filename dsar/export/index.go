@@ -134,7 +134,7 @@ func (w *writing) indexRetention(p *pageWriter) {
 			p.row(c.Title, strings.Join(sources, ", "), p.say("unstated"), "", "")
 		}
 		for _, r := range c.Retention {
-			p.row(c.Title, strings.Join(sources, ", "), r.Period, r.From, r.Article)
+			p.row(c.Title, strings.Join(sources, ", "), r.Period, p.say("from."+r.From), strings.Join(append([]string{r.Title}, r.Laws...), " · "))
 		}
 	}
 	p.end()

@@ -120,7 +120,7 @@ func (r *redactor) names(s string) string {
 		}
 	}
 	var out strings.Builder
-	last, after := 0, -1
+	last, after := 0, -2
 	for i := range tokens {
 		t := &tokens[i]
 		if !t.named || r.words[t.folded] || harmlessWords[t.folded] {

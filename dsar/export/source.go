@@ -74,16 +74,5 @@ type Decisions interface {
 	Explain(ctx context.Context, pairs []archive.Pair) (map[archive.Pair]archive.Explained, error)
 }
 
-// Retention is how long something is kept, as the person is told.
-type Retention struct {
-	Category privacy.DataCategory `json:"category"`
-	Purpose  privacy.Purpose      `json:"purpose,omitempty"`
-	// Period is a period such as "P2Y" (ISO 8601), From what it is counted from.
-	Period string `json:"period"`
-	From   string `json:"from"`
-	// Article is the law that demands or limits it, if one does.
-	Article string `json:"article,omitempty"`
-}
-
 // Catalogue is the catalogue in force.
 type Catalogue = func() *policies.Catalogue

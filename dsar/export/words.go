@@ -101,6 +101,10 @@ var phrases = map[string]phrase{
 	"action.withdrawn": {"withdrawn", "geri alındı", "odvoláno"},
 	"action.objected":  {"objected", "itiraz edildi", "námitka"},
 
+	"from.event":        {"what happened", "olayın kendisi", "dne události"},
+	"from.last_contact": {"your last contact", "son temasınız", "posledního kontaktu"},
+	"from.year_end":     {"the end of the year", "yıl sonu", "konce roku"},
+
 	"role.service": {"a service", "bir hizmet", "služba"},
 	"role.dpo":     {"the data protection officer", "veri koruma görevlisi", "pověřenec pro ochranu údajů"},
 	"role.auditor": {"an auditor", "bir denetçi", "auditor"},

@@ -34,7 +34,7 @@ type writing struct {
 	redactor *redactor
 	dossier  dossier
 	// explained are the decisions that were explained last.
-	explained map[archive.Pair]archive.Explained
+	explained   map[archive.Pair]archive.Explained
 	done, total int64
 	result      Result
 }
