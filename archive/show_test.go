@@ -155,3 +155,32 @@ func TestShowOfAlteredEntry(t *testing.T) {
 		t.Errorf("replaying: %v", err)
 	}
 }
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	facts := recommended()
+	id := b.decide(t, facts, 1, "purchases.product_groups")
+	facts.Consent.State = policies.ConsentRefused
+	denied := b.decide(t, facts, 2)
+	var pairs []Pair
+	for _, id := range []audit.DecisionID{id, denied} {
+		d, err := b.at(t.Context(), id.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs = append(pairs, d.pair())
+	}
+	allowedPair, deniedPair := pairs[0], pairs[1]
+	unknown := Pair{allowedPair.Policy, audit.Digest{1}}
+	found, err := b.Explain(t.Context(), []Pair{allowedPair, deniedPair, unknown})
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d explained, %v", len(found), err)
+	}
+	if e := found[allowedPair]; !e.Plan.Allow || len(e.Reasons) != 1 || e.Reasons[0].Title == "" {
+		t.Errorf("allowed: %+v", e)
+	}
+	if e := found[deniedPair]; e.Plan.Allow || len(e.Reasons) == 0 || len(e.Reasons[0].Laws) == 0 {
+		t.Errorf("denied: %+v", e)
+	}
+}
