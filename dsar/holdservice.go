@@ -317,10 +317,12 @@ func (s *Holds) shown(row HoldRow, scopes map[[16]byte]HoldScope) Hold {
 
 // scopes turns the tags of all scopes that there can be into words.
 func (s *Holds) scopes() map[[16]byte]HoldScope {
-	return holdScopes(s.config.Catalogue(), s.keys)
+	return HoldScopes(s.config.Catalogue(), s.keys)
 }
 
-func holdScopes(catalogue *policies.Catalogue, tagger holdTagger) map[[16]byte]HoldScope {
+// HoldScopes returns every scope that a hold can have under a catalogue, by the tag that
+// stands for it: zero for everything.
+func HoldScopes(catalogue *policies.Catalogue, tagger holdTagger) map[[16]byte]HoldScope {
 	scopes := map[[16]byte]HoldScope{{}: {}}
 	add := func(scope HoldScope) { scopes[scope.tag(tagger)] = scope }
 	for _, category := range catalogue.Categories() {

@@ -45,10 +45,6 @@ func (s *HoldStore) HeldPeople(ctx context.Context, people []privacy.DataSubject
 	return heldPeople(ctx, s.db.pool, people, identifiers)
 }
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 func heldPeople(ctx context.Context, q querier, people []privacy.DataSubjectID, identifiers []dsar.BlindIdentifier) ([]privacy.DataSubjectID, error) {
 	kinds, indexes := blindColumns(identifiers)

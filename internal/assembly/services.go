@@ -33,6 +33,7 @@ type Services struct {
 	Loader     *intake.Loader
 	Eraser     *dsar.Eraser
 	Requests   *dsar.Service
+	Holds      *dsar.Holds
 	Pseudonyms *Pseudonyms
 }
 
@@ -58,7 +59,10 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	if h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{}); err != nil {
 		return err
 	}
-	return h.openRequests()
+	if err := h.openRequests(); err != nil {
+		return err
+	}
+	return h.openHolds()
 }
 
 // checkKEK refuses a key directory that is not the database's own.

@@ -16,6 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		a.caseCommand(),
 		a.dsarCommand(),
 		a.eraseCommand(),
+		a.holdCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),
 		a.auditCommand(),
