@@ -45,7 +45,6 @@ func (s *HoldStore) HeldPeople(ctx context.Context, people []privacy.DataSubject
 	return heldPeople(ctx, s.db.pool, people, identifiers)
 }
 
-
 func heldPeople(ctx context.Context, q querier, people []privacy.DataSubjectID, identifiers []dsar.BlindIdentifier) ([]privacy.DataSubjectID, error) {
 	kinds, indexes := blindColumns(identifiers)
 	rows, err := q.Query(ctx, sqlHoldPeople, uuids(people), kinds, indexes)
