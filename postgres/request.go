@@ -40,16 +40,17 @@ join keyring.person_key k on k.data_subject_id = d.data_subject_id
 where d.data_subject_id = $1
 for key share of d`
 
+// What is linked itself comes after what it is linked to, however old they say they are.
 const sqlRequestOlder = `
 select request_id
 from (
-	select request_id, received_at from dsar.request
+	select request_id, received_at, duplicate_of is not null as linked from dsar.request
 	where data_subject_id = $1 and kind = $3 and closed_at is null
 	union all
-	select request_id, received_at from dsar.request
+	select request_id, received_at, duplicate_of is not null as linked from dsar.request
 	where tags && $2::uuid[] and kind = $3 and closed_at is null
 ) older
-order by received_at, request_id
+order by linked, received_at, request_id
 limit 1`
 
 const sqlRequestOpen = `

@@ -15,28 +15,47 @@ import (
 const sqlRequestPlace = `
 select coalesce(due_at, timestamptz 'infinity')::text, received_at from dsar.request where request_id = $1`
 
-const requestFilter = `
-	and ($1::text is null or r.kind = $1)
-	and ($2::text is null or r.state = $2)
-	and ($3::uuid is null or r.data_subject_id = $3)
-	and ($4::timestamptz is null or r.due_at < $4)`
-
-// What is due first comes first; the index on this order is read as far as the page goes.
-const sqlRequestQueue = `
+// The pages that nothing is picked for have statements of their own: the index on their
+// order is read as far as the page goes, where a condition that may not apply would have
+// the planner expect next to nothing and sort all of it.
+const requestQueueOpen = `
 select ` + requestColumns + `
 from dsar.request r
 where r.closed_at is null
 	and (coalesce(r.due_at, timestamptz 'infinity'), r.received_at, r.request_id)
-		> (coalesce($5::text::timestamptz, timestamptz '-infinity'), coalesce($6, timestamptz '-infinity'), coalesce($7, '00000000-0000-0000-0000-000000000000'::uuid))` + requestFilter + `
-order by coalesce(r.due_at, timestamptz 'infinity'), r.received_at, r.request_id
-limit $8`
+		> (coalesce($1::text::timestamptz, timestamptz '-infinity'), coalesce($2, timestamptz '-infinity'), coalesce($3, '00000000-0000-0000-0000-000000000000'::uuid))`
 
-const sqlRequestAll = `
+const requestQueueAll = `
 select ` + requestColumns + `
 from dsar.request r
-where (r.received_at, r.request_id) < (coalesce($5, timestamptz 'infinity'), coalesce($6, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))` + requestFilter + `
-order by r.received_at desc, r.request_id desc
-limit $7`
+where (r.received_at, r.request_id) < (coalesce($1, timestamptz 'infinity'), coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))`
+
+const (
+	requestOrderOpen = `
+order by coalesce(r.due_at, timestamptz 'infinity'), r.received_at, r.request_id`
+	requestOrderAll = `
+order by r.received_at desc, r.request_id desc`
+)
+
+const sqlRequestQueue = requestQueueOpen + requestOrderOpen + `
+limit $4`
+
+const sqlRequestAll = requestQueueAll + requestOrderAll + `
+limit $3`
+
+const sqlRequestQueuePicked = requestQueueOpen + `
+	and ($5::text is null or r.kind = $5)
+	and ($6::text is null or r.state = $6)
+	and ($7::uuid is null or r.data_subject_id = $7)
+	and ($8::timestamptz is null or r.due_at < $8)` + requestOrderOpen + `
+limit $4`
+
+const sqlRequestAllPicked = requestQueueAll + `
+	and ($4::text is null or r.kind = $4)
+	and ($5::text is null or r.state = $5)
+	and ($6::uuid is null or r.data_subject_id = $6)
+	and ($7::timestamptz is null or r.due_at < $7)` + requestOrderAll + `
+limit $3`
 
 // Queue implements [dsar.RequestStore].
 func (s *RequestStore) Queue(ctx context.Context, filter dsar.Filter, limit int) ([]dsar.Request, error) {
@@ -48,16 +67,18 @@ func (s *RequestStore) Queue(ctx context.Context, filter dsar.Filter, limit int)
 			return nil, fmt.Errorf("finding place in the queue: %w", translate(err))
 		}
 	}
-	picked := []any{
-		optionalText(string(filter.Kind)), optionalText(string(filter.State)), optionalID(filter.DataSubject), optionalTime(filter.Overdue),
-	}
-	var rows pgx.Rows
-	var err error
+	statement, arguments := sqlRequestQueue, []any{due, received, after, limit}
 	if filter.All {
-		rows, err = s.db.pool.Query(ctx, sqlRequestAll, append(picked, received, after, limit)...)
-	} else {
-		rows, err = s.db.pool.Query(ctx, sqlRequestQueue, append(picked, due, received, after, limit)...)
+		statement, arguments = sqlRequestAll, []any{received, after, limit}
 	}
+	if picks := (dsar.Filter{Kind: filter.Kind, State: filter.State, DataSubject: filter.DataSubject, Overdue: filter.Overdue}); picks != (dsar.Filter{}) {
+		if statement = sqlRequestQueuePicked; filter.All {
+			statement = sqlRequestAllPicked
+		}
+		arguments = append(arguments, optionalText(string(filter.Kind)), optionalText(string(filter.State)),
+			optionalID(filter.DataSubject), optionalTime(filter.Overdue))
+	}
+	rows, err := s.db.pool.Query(ctx, statement, arguments...)
 	if err != nil {
 		return nil, fmt.Errorf("listing requests: %w", translate(err))
 	}
