@@ -44,6 +44,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
 	{method: "POST", path: "/v1/dsar/requests", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openRequest)},
 	{method: "POST", path: "/v1/dsar/requests:step", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, takeStep)},
+	{method: "POST", path: "/v1/dsar/requests:send_code", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, sendCode)},
+	{method: "POST", path: "/v1/dsar/requests:verify", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, verifyIdentity)},
 	{method: "GET", path: "/v1/dsar/requests/{request_id}", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor}, run: showRequest},
 	{method: "GET", path: "/v1/dsar/queue", roles: []privacy.Role{privacy.RoleDPO, privacy.RoleAuditor}, run: listRequests},
 	{method: "POST", path: "/v1/ingest", roles: []privacy.Role{privacy.RoleIngest}, slow: true, run: ingest},

@@ -37,6 +37,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests":              {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests:step":         {privacy.RoleService, privacy.RoleDPO},
+		"/v1/dsar/requests:send_code":    {privacy.RoleService, privacy.RoleDPO},
+		"/v1/dsar/requests:verify":       {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests/{request_id}": {privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor},
 		"/v1/dsar/queue":                 {privacy.RoleDPO, privacy.RoleAuditor},
 		"/v1/ingest":                     {privacy.RoleIngest},

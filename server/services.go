@@ -25,7 +25,9 @@ type Services struct {
 	Consent    ConsentRecorder
 	Cases      CaseRegistry
 	Requests   RequestDesk
-	Intake     Ingester
+	// Identity finds out who sent a request. Nil: its paths answer 503.
+	Identity IdentityDesk
+	Intake   Ingester
 	// Mapping finds the mapping that a delivery names, or returns an error that wraps
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
 	Mapping   func(name string) (*intake.Mapping, error)

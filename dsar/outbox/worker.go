@@ -202,8 +202,14 @@ func (w *Worker) batch(ctx context.Context, kind Kind, outcome *counter) (int, e
 	return len(claimed), errors.Join(errs...)
 }
 
+// noteWithin bounds how long the store may take after an attempt.
+const noteWithin = 30 * time.Second
+
 // deliver makes one attempt and notes what became of it.
-func (w *Worker) deliver(ctx context.Context, d Delivery, now time.Time) (arrived bool, err error) {
+func (w *Worker) deliver(stop context.Context, d Delivery, now time.Time) (arrived bool, err error) {
+	// What has been sent is noted, also by a worker that is told to stop meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), w.config.SendTimeout+noteWithin)
+	defer cancel()
 	// A code that nobody may use any more must not arrive.
 	if !now.Before(d.GivesUpAt) {
 		failure := d.Failure
@@ -212,9 +218,9 @@ func (w *Worker) deliver(ctx context.Context, d Delivery, now time.Time) (arrive
 		}
 		return false, w.settle(w.store.Bury(ctx, d, failure, w.event(d, Dead)))
 	}
-	result, err := w.send(ctx, d)
+	result, err := w.send(stop, d)
 	if err != nil {
-		if ctx.Err() != nil {
+		if stop.Err() != nil {
 			return false, nil // we are told to stop; the lease ends, and somebody else goes on
 		}
 		failure := failureOf(err)

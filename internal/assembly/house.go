@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/dsar/outbox"
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/postgres"
@@ -53,6 +54,7 @@ type House struct {
 
 	options      Options
 	policySource policies.Source // nil for the bundle in the binary
+	senders      map[outbox.Kind]outbox.Sender
 	closers      []func(context.Context) error
 }
 

@@ -36,6 +36,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Consent:    h.Consent,
 		Cases:      h.Cases,
 		Requests:   h.Requests,
+		Identity:   h.Identity,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,
 		Log:        h.Log,
@@ -82,7 +83,7 @@ func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
-	return append(h.policyGauges(),
+	return append(append(h.policyGauges(), h.outboxGauges()...),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",

@@ -11,6 +11,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/dsar/identity"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/intake"
@@ -34,6 +35,8 @@ type Services struct {
 	Eraser     *dsar.Eraser
 	Requests   *dsar.Service
 	Holds      *dsar.Holds
+	Outbox     *postgres.OutboxStore
+	Identity   *identity.Service
 	Pseudonyms *Pseudonyms
 }
 
@@ -59,10 +62,12 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	if h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{}); err != nil {
 		return err
 	}
-	if err := h.openRequests(); err != nil {
-		return err
+	for _, open := range []func() error{h.openOutbox, h.openRequests, h.openIdentity, h.openHolds} {
+		if err := open(); err != nil {
+			return err
+		}
 	}
-	return h.openHolds()
+	return nil
 }
 
 // checkKEK refuses a key directory that is not the database's own.

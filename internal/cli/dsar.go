@@ -21,6 +21,8 @@ func (a *app) dsarCommand() *cobra.Command {
 		a.dsarOpen(),
 		a.dsarList(),
 		a.dsarShow(),
+		a.dsarVerify(),
+		a.dsarDeliveries(),
 		a.dsarStart(),
 		a.dsarPause(),
 		a.dsarResume(),

@@ -72,7 +72,8 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	defer stop()
 	go func() { _ = house.WatchPolicies(watching) }()
 	refreshing := house.Refreshing(watching, time.Second)
-	defer func() { stop(); <-refreshing }()
+	delivering := house.Delivering(watching, time.Second)
+	defer func() { stop(); <-refreshing; <-delivering }()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"

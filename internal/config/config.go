@@ -52,6 +52,8 @@ type Config struct {
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
+	// Delivery says how letters reach people.
+	Delivery Delivery `yaml:",inline"`
 }
 
 // DefaultListen is where the HTTP API listens unless it is told otherwise: only this
@@ -102,6 +104,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		PublicURL:   getenv("MAHREM_PUBLIC_URL"),
 		Origin:      getenv("MAHREM_ORIGIN"),
 	})
+	c.Delivery.take(Delivery{}.fromEnvironment(getenv))
 	c.take(override)
 	return c, c.validate()
 }
@@ -147,6 +150,9 @@ func (c *Config) readFile(path string) error {
 var names = map[string]string{
 	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "Ledger": "ledger (MAHREM_LEDGER)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
 	"Policies": "policies (MAHREM_POLICIES, --policies)", "PoliciesKey": "policies_key (MAHREM_POLICIES_KEY)",
+	"Webhook": "delivery_webhook (MAHREM_DELIVERY_WEBHOOK)", "WebhookSecret": "delivery_webhook_secret (MAHREM_DELIVERY_WEBHOOK_SECRET)",
+	"SMTP": "delivery_smtp (MAHREM_DELIVERY_SMTP)", "SMTPFrom": "delivery_smtp_from (MAHREM_DELIVERY_SMTP_FROM)",
+	"SMTPUser": "delivery_smtp_user (MAHREM_DELIVERY_SMTP_USER)", "SMTPPassword": "delivery_smtp_password (MAHREM_DELIVERY_SMTP_PASSWORD)",
 	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
@@ -158,8 +164,16 @@ var wants = map[string]string{
 	"Policies":    "a directory that exists, a file that exists, or an http(s) URL",
 	"PoliciesKey": "a file that exists, and cannot be beside danger_accept_unsigned_policies",
 	"Listen":      "host:port",
-	"PublicURL":   "an address such as https://mahrem.example.com, without a slash at the end",
-	"Origin":      "a name without spaces and plus signs, such as example.com/mahrem",
+
+	"Webhook":       "an https address, beside delivery_webhook_secret",
+	"WebhookSecret": "a file that exists, beside delivery_webhook",
+	"SMTP":          "host:port of a mail server",
+	"SMTPFrom":      "a bare e-mail address, beside delivery_smtp",
+	"SMTPUser":      "a name, beside delivery_smtp_password",
+	"SMTPPassword":  "a file that exists, beside delivery_smtp_user",
+
+	"PublicURL": "an address such as https://mahrem.example.com, without a slash at the end",
+	"Origin":    "a name without spaces and plus signs, such as example.com/mahrem",
 }
 
 func (c Config) validate() error {

@@ -46,6 +46,12 @@ func TestLoadRefuses(t *testing.T) {
 		"key and danger":   {file: "danger_accept_unsigned_policies: true\n", env: "MAHREM_POLICIES_KEY", value: "config_test.go", want: "cannot be beside"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
 		"relative ledger":  {env: "MAHREM_LEDGER", value: "erasures.ledger", want: "ledger"},
+		"webhook alone":    {env: "MAHREM_DELIVERY_WEBHOOK", value: "https://m.example.com/w", want: "delivery_webhook_secret"},
+		"secret alone":     {env: "MAHREM_DELIVERY_WEBHOOK_SECRET", value: "config_test.go", want: "delivery_webhook"},
+		"no such secret":   {env: "MAHREM_DELIVERY_WEBHOOK_SECRET", value: "/does/not/exist", want: "delivery_webhook_secret"},
+		"mail server":      {file: "delivery_smtp_from: a@shop.example\n", env: "MAHREM_DELIVERY_SMTP", value: "mail.example", want: "delivery_smtp "},
+		"mail from nobody": {env: "MAHREM_DELIVERY_SMTP", value: "mail.example:587", want: "delivery_smtp_from"},
+		"user alone":       {env: "MAHREM_DELIVERY_SMTP_USER", value: "u", want: "delivery_smtp_password"},
 		"secret in URL":    {env: "MAHREM_DATABASE_URL", value: "hunter2", want: "connection string"},
 	}
 	for name, tt := range tests {
@@ -114,5 +120,22 @@ func TestDefaultHome(t *testing.T) {
 		if got := DefaultHome(env(tt.env), tt.uid); got != tt.want {
 			t.Errorf("DefaultHome(%v, %d) = %q, want %q", tt.env, tt.uid, got, tt.want)
 		}
+	}
+}
+
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	file := "delivery_webhook: https://m.example.com/w\ndelivery_webhook_secret: config_test.go\ndelivery_smtp: mail.example:587\ndelivery_smtp_from: privacy@shop.example\ndanger_smtp_without_tls: true\n"
+	if err := os.WriteFile(filepath.Join(home, "mahrem.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(home, env(map[string]string{"MAHREM_DELIVERY_SMTP": "127.0.0.1:25", "MAHREM_DELIVERY_SMTP_USER": "u", "MAHREM_DELIVERY_SMTP_PASSWORD": "config_test.go"}), Config{})
+	want := Delivery{
+		Webhook: "https://m.example.com/w", WebhookSecret: "config_test.go", SMTP: "127.0.0.1:25", SMTPFrom: "privacy@shop.example",
+		SMTPUser: "u", SMTPPassword: "config_test.go", DangerSMTPWithoutTLS: true,
+	}
+	if err != nil || c.Delivery != want {
+		t.Errorf("Load: %+v, %v", c.Delivery, err)
 	}
 }
