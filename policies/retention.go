@@ -265,3 +265,9 @@ func (c *Catalogue) Retains() bool { return len(c.retention.Periods) > 0 }
 
 // ReportEvery is the longest time between two reports of the periodic destruction.
 func (c *Catalogue) ReportEvery() Period { return c.retention.ReportEvery }
+
+// RetentionException returns one exception by its key.
+func (c *Catalogue) RetentionException(id ExceptionID) (*RetentionException, bool) {
+	e, ok := c.retention.Exceptions[id]
+	return e, ok
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/identity"
+	"github.com/mahrem/mahrem/dsar/retention"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/intake"
@@ -37,6 +38,7 @@ type Services struct {
 	Holds      *dsar.Holds
 	Outbox     *postgres.OutboxStore
 	Identity   *identity.Service
+	Withholder *retention.Withholder
 	Pseudonyms *Pseudonyms
 }
 
@@ -45,6 +47,9 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		return err
 	}
 	if h.Engine, err = h.openPolicies(ctx); err != nil {
+		return err
+	}
+	if err := h.openWithholder(); err != nil {
 		return err
 	}
 	catalogue := wordsOf(h.Engine)
