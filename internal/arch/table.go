@@ -27,6 +27,7 @@ dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
 dsar/clock:        privacy; go.yaml.in/yaml/v3
+dsar/letter:       privacy dsar dsar/clock; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
 dsar/ledger:       privacy audit dsar
 dsar/certificate:  privacy audit; golang.org/x/mod

@@ -32,6 +32,7 @@ func (a *app) dsarCommand() *cobra.Command {
 		a.dsarFulfil(),
 		a.dsarNote(),
 		a.dsarDeadline(),
+		a.dsarLetter(),
 	)
 }
 
