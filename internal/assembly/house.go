@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/dsar/ledger"
 	"github.com/mahrem/mahrem/dsar/outbox"
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/policies"
@@ -38,6 +39,13 @@ type Options struct {
 	// Base stops before the log and everything that needs it: keys and database only, for
 	// looking at a log that may not open.
 	Base bool
+	// Replay opens a database that is older than the erasure ledger, for [House.Replay] and
+	// nothing else.
+	Replay bool
+	// AcceptOlderLog is who answers for it that the log is shorter than its kept checkpoint
+	// because an older database was restored. The zero value: nobody, and the house does
+	// not open.
+	AcceptOlderLog privacy.Principal
 	// MaxConns bounds the connections; zero means the default of package postgres.
 	MaxConns int32
 }
@@ -49,9 +57,13 @@ type House struct {
 	DB       *postgres.DB
 	Keys     *keydir.Keys
 	Log      *postgres.AuditLog
-	Tokens   *token.Tokens
+	// Ledger is the erasure ledger; nil in a house that was opened as Base.
+	Ledger *ledger.Ledger
+	Tokens *token.Tokens
 	Services
 
+	erased       *postgres.LedgerStore
+	broken       []ledger.Record // erasures that were broken off
 	options      Options
 	policySource policies.Source // nil for the bundle in the binary
 	senders      map[outbox.Kind]outbox.Sender
@@ -109,10 +121,30 @@ func (h *House) open(ctx context.Context) (err error) {
 	if h.options.Base {
 		return nil
 	}
+	// Before the log, which refuses a database that was restored too, and can say less.
+	if err := h.openErasures(ctx); err != nil {
+		return err
+	}
+	if h.options.AcceptOlderLog != (privacy.Principal{}) {
+		if err := h.restoreLog(ctx, h.options.AcceptOlderLog); err != nil {
+			return err
+		}
+	}
 	if err := h.openLog(ctx); err != nil {
 		return err
 	}
-	return h.openServices(ctx)
+	if err := h.openServices(ctx); err != nil {
+		return err
+	}
+	return h.finishErasures(ctx)
+}
+
+func (h *House) auditConfig() postgres.AuditConfig {
+	return postgres.AuditConfig{
+		Origin: h.Settings.Origin, PublicKey: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog,
+		Memory: checkpointFileOf(h.Settings),
+		Actor:  h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
+	}
 }
 
 func (h *House) openLog(ctx context.Context) (err error) {
@@ -120,11 +152,9 @@ func (h *House) openLog(ctx context.Context) (err error) {
 	if every == 0 {
 		every = -1
 	}
-	h.Log, err = postgres.OpenAuditLog(ctx, h.DB, postgres.AuditConfig{
-		Origin: h.Settings.Origin, PublicKey: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog, SignEvery: every,
-		Memory: checkpointFileOf(h.Settings),
-		Actor:  h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
-	})
+	config := h.auditConfig()
+	config.SignEvery = every
+	h.Log, err = postgres.OpenAuditLog(ctx, h.DB, config)
 	if err != nil {
 		return err
 	}

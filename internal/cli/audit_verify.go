@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,15 +27,20 @@ type verification struct {
 	Origin      string         `json:"origin"`
 	FirstBad    *uint64        `json:"first_bad_index,omitempty"`
 	Damages     []audit.Damage `json:"damages"`
+	// Restored is where the log lost its end in a restore that somebody answers for.
+	Restored []assembly.LostHead `json:"restored"`
 }
 
-func newVerification(report audit.Report, origin string) verification {
+func newVerification(report audit.Report, origin string, lost []assembly.LostHead) verification {
 	v := verification{
 		Whole: report.Whole(), Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
-		Signed: report.Signed.Size, Unsigned: report.Size - min(report.Size, max(report.Signed.Size, report.Kept.Size)), Kept: report.Kept.Size, Origin: origin, Damages: report.Damages,
+		Signed: report.Signed.Size, Unsigned: report.Size - min(report.Size, max(report.Signed.Size, report.Kept.Size)), Kept: report.Kept.Size, Origin: origin, Damages: report.Damages, Restored: lost,
 	}
 	if v.Damages == nil {
 		v.Damages = []audit.Damage{}
+	}
+	if v.Restored == nil {
+		v.Restored = []assembly.LostHead{}
 	}
 	if bad, found := report.FirstBad(); found {
 		v.FirstBad = &bad.Index
@@ -82,11 +88,16 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 	if err != nil {
 		return err
 	}
-	v := newVerification(report, house.Settings.Origin)
+	lost, err := house.LostHeads(report.Restored)
+	if err != nil {
+		return err
+	}
+	v := newVerification(report, house.Settings.Origin, lost)
 	if v.Whole && v.Kept == 0 {
 		a.screen.notef("there is no checkpoint outside the database to compare with; one that somebody kept goes after --checkpoint")
 	}
 	err = a.screen.print(v, func(w io.Writer) {
+		writeLostHeads(w, v.Restored)
 		if v.Whole {
 			_, _ = fmt.Fprintf(w, "OK, %d entries, checkpoint %s %d %s\n", v.Entries, v.Origin, v.Signed, v.Root[:16])
 			if v.Unsigned > 0 {
@@ -108,4 +119,20 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		err = exitWith(exitLogBroken)
 	}
 	return err
+}
+
+// writeLostHeads says what no proof shows: that there once was more.
+func writeLostHeads(w io.Writer, lost []assembly.LostHead) {
+	for _, head := range lost {
+		_, _ = fmt.Fprintf(w, "RESTORED at index %d, %s: an older database was restored, and later entries were lost.\n",
+			head.Index, head.Time.UTC().Format(time.RFC3339))
+		if head.Size == 0 {
+			_, _ = fmt.Fprintf(w, "How many is not known: %s is not there or was changed.\n", head.File)
+			continue
+		}
+		_, _ = fmt.Fprintf(w, "The log had %d entries before, as %s proves; those from index %d on are lost.\n", head.Size, head.File, head.Index)
+	}
+	if len(lost) > 0 {
+		_, _ = fmt.Fprintln(w)
+	}
 }

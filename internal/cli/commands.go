@@ -19,6 +19,7 @@ func (a *app) commands() []*cobra.Command {
 		a.holdCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),
+		a.erasureCommand(),
 		a.auditCommand(),
 		a.tokenCommand(),
 		a.migrateCommand(),
