@@ -28,7 +28,7 @@ create table dsar.processor (
     constraint processor_id_is_a_word check (processor_id ~ '^[a-z][a-z0-9_.-]{0,63}$'),
     constraint processor_recipient_is_a_word check (recipient ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
     constraint processor_domain_is_a_host check (domain ~ '^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$'),
-    constraint processor_base_url_is_https check (base_url ~ '^https://[^[:space:]?#@]{1,500}$'),
+    constraint processor_base_url_is_https check (base_url ~ '^https://[^[:space:]?#@]+$' and length(base_url) <= 512),
     constraint processor_api_version_is_known check (api_version in ('1.0', '2.0', '3.0')),
     constraint processor_email_format_is_known check (email_format in ('raw', 'sha256')),
     constraint processor_certificates_are_bounded check (octet_length(certificate) <= 65536 and octet_length(roots) <= 65536),

@@ -68,6 +68,7 @@ type House struct {
 	policySource policies.Source // nil for the bundle in the binary
 	senders      map[outbox.Kind]outbox.Sender
 	closers      []func(context.Context) error
+	chores       []chore
 }
 
 // Open opens everything, in the order in which it depends on one another, or nothing.

@@ -11,6 +11,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/dsar/certificate"
 	"github.com/mahrem/mahrem/dsar/identity"
 	"github.com/mahrem/mahrem/dsar/retention"
 	"github.com/mahrem/mahrem/gate"
@@ -40,6 +41,9 @@ type Services struct {
 	Identity   *identity.Service
 	Withholder *retention.Withholder
 	Pseudonyms *Pseudonyms
+	// Certificates certifies erasures, Erasures lists them.
+	Certificates *certificate.Issuer
+	Erasures     *postgres.CertificateStore
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
@@ -67,7 +71,13 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	if h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{}); err != nil {
 		return err
 	}
-	for _, open := range []func() error{h.openOutbox, h.openRequests, h.openIdentity, h.openHolds} {
+	for _, open := range []func() error{
+		h.openOutbox,
+		h.openRequests,
+		h.openIdentity,
+		h.openHolds,
+		h.openCertificates,
+	} {
 		if err := open(); err != nil {
 			return err
 		}

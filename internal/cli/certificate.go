@@ -14,7 +14,8 @@ import (
 )
 
 func (a *app) certificateCommand() *cobra.Command {
-	return group("certificate", "Check and print certificates of erasure", a.certificateVerify(), a.certificateShow())
+	return group("certificate", "Issue, check and print certificates of erasure",
+		a.certificateList(), a.certificateIssue(), a.certificateVerify(), a.certificateShow())
 }
 
 // verifiedCertificate is the document of certificate verify.

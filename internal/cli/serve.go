@@ -73,7 +73,8 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	go func() { _ = house.WatchPolicies(watching) }()
 	refreshing := house.Refreshing(watching, time.Second)
 	delivering := house.Delivering(watching, time.Second)
-	defer func() { stop(); <-refreshing; <-delivering }()
+	tending := house.Tending(watching)
+	defer func() { stop(); <-refreshing; <-delivering; <-tending }()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"
