@@ -219,19 +219,9 @@ const sqlCertificateErasures = `
 	order by e.erased_at desc, e.erasure_id
 	limit $2`
 
-// Erased is one erasure in a list. It names nobody.
-type Erased struct {
-	ID       dsar.ErasureID
-	Request  dsar.RequestID // zero if there is none
-	ErasedAt time.Time
-	SweptAt  time.Time
-	// Revision is that of the newest certificate; zero: there is none.
-	Revision int64
-}
-
 // Erasures lists erasures, the newest first; with an id only those of that request or of
 // that erasure.
-func (s *CertificateStore) Erasures(ctx context.Context, id [16]byte, limit int) ([]Erased, error) {
+func (s *CertificateStore) Erasures(ctx context.Context, id [16]byte, limit int) ([]certificate.Erased, error) {
 	var only *[16]byte
 	if id != ([16]byte{}) {
 		only = &id
@@ -240,8 +230,8 @@ func (s *CertificateStore) Erasures(ctx context.Context, id [16]byte, limit int)
 	if err != nil {
 		return nil, fmt.Errorf("listing erasures: %w", translate(err))
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Erased, error) {
-		var e Erased
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (certificate.Erased, error) {
+		var e certificate.Erased
 		var erasure [16]byte
 		var request *[16]byte
 		var swept *time.Time

@@ -155,7 +155,7 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("after the ground ended %+v", last.Withheld)
 	}
 	erasures, err := store.Erasures(t.Context(), request, 10)
-	if err != nil || len(erasures) != 1 || erasures[0].ID != dsar.ErasureID(id) || erasures[0].Revision != last.Revision {
+	if err != nil || len(erasures) != 1 || erasures[0].ID != id || erasures[0].Revision != last.Revision {
 		t.Errorf("listed %+v, %v", erasures, err)
 	}
 

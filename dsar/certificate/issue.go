@@ -18,6 +18,18 @@ import (
 // ID names an erasure: what a certificate is about.
 type ID [16]byte
 
+// Erased is one erasure in a list. It names nobody.
+type Erased struct {
+	ID ID
+	// Request is the request's id; zero if there is none.
+	Request  [16]byte
+	ErasedAt time.Time
+	// SweptAt is when the last row was gone; zero: not yet.
+	SweptAt time.Time
+	// Revision is that of the newest certificate; zero: there is none.
+	Revision int64
+}
+
 // Facts are what there is to certify of one erasure.
 type Facts struct {
 	Request    Request

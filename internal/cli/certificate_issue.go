@@ -9,7 +9,6 @@ import (
 
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
-	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -65,10 +64,10 @@ named: what was erased is not known any more.`,
 	return cmd
 }
 
-func newListedErasure(e *postgres.Erased) listedErasure {
-	line := listedErasure{Erasure: e.ID.String(), ErasedAt: e.ErasedAt.UTC(), Revision: e.Revision}
-	if e.Request != (dsar.RequestID{}) {
-		line.Request = e.Request.String()
+func newListedErasure(e *certificate.Erased) listedErasure {
+	line := listedErasure{Erasure: dsar.ErasureID(e.ID).String(), ErasedAt: e.ErasedAt.UTC(), Revision: e.Revision}
+	if request := dsar.RequestID(e.Request); request != (dsar.RequestID{}) {
+		line.Request = request.String()
 	}
 	if !e.SweptAt.IsZero() {
 		at := e.SweptAt.UTC()
@@ -101,7 +100,7 @@ processor has answered) a new revision is signed and logged first.`,
 			if len(erasures) == 0 {
 				return fmt.Errorf("finding the erasure of %s: %w", id, privacy.ErrNotFound)
 			}
-			signed, err := house.Certificates.Issue(cmd.Context(), certificate.ID(erasures[0].ID))
+			signed, err := house.Certificates.Issue(cmd.Context(), erasures[0].ID)
 			if err != nil {
 				return err
 			}
