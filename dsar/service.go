@@ -181,8 +181,12 @@ func (s *Service) Prepare(ctx context.Context, by privacy.Principal, id RequestI
 const attempts = 4
 
 // Take takes one step: see [Service.Prepare] for the errors. A step that another one
-// overtook is tried again, unless the move names the version that it is for.
+// overtook is tried again, unless the move names the version that it is for. That somebody
+// was erased is no step of its own: it would say so and not be so.
 func (s *Service) Take(ctx context.Context, by privacy.Principal, id RequestID, move Move) (Request, audit.Receipt, error) {
+	if move.Action == ActionErase {
+		return Request{}, audit.Receipt{}, fmt.Errorf("taking a step that is an erasure: %w", privacy.ErrForbidden)
+	}
 	for n := 1; ; n++ {
 		change, err := s.Prepare(ctx, by, id, move)
 		if err != nil {
