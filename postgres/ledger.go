@@ -73,17 +73,6 @@ func (s *LedgerStore) Lines(ctx context.Context, after uint64) ([]ledger.Head, e
 	return heads, nil
 }
 
-const sqlLedgerCountTo = `select count(*) from dsar.ledger where sequence <= $1`
-
-// HasAllTo reports whether every line up to a sequence was carried out.
-func (s *LedgerStore) HasAllTo(ctx context.Context, sequence uint64) (bool, error) {
-	var count int64
-	if err := s.db.pool.QueryRow(ctx, sqlLedgerCountTo, int64(sequence)).Scan(&count); err != nil {
-		return false, fmt.Errorf("counting lines of erasure ledger: %w", translate(err))
-	}
-	return uint64(count) == sequence, nil
-}
-
 const sqlLedgerPlanned = `
 	select exists (select from dsar.plan where request_id = $1 and plan_hash = $2)`
 

@@ -9,7 +9,7 @@ import (
 // openHolds opens legal holds.
 func (h *House) openHolds() (err error) {
 	h.Holds, err = dsar.NewHolds(postgres.NewHoldStore(h.People, h.Log), h.Keys.Vault(), dsar.HoldConfig{
-		Catalogue: h.catalogue, Random: h.options.Random,
+		Catalogue: h.catalogue, Ledger: h.lastErasure, Random: h.options.Random,
 	})
 	return err
 }

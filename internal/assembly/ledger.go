@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar"
@@ -109,32 +108,9 @@ var errOlder = fmt.Errorf("database older than the erasure ledger: %w", privacy.
 // was a restore.
 const maxBroken = 4096
 
-// CaughtUp returns when the database has carried out every record that is in the ledger
-// now. Between the two an erasure cannot be stopped any more; whoever sets a legal hold
-// calls it after locking the people it is about. The error wraps [privacy.ErrUnavailable]:
-// an erasure was broken off, and is finished when the house is opened again.
-func (h *House) CaughtUp(ctx context.Context) error {
+// lastErasure is the sequence of the last record in the ledger. Before the database has
+// carried it out no legal hold is set: between the two an erasure cannot be stopped any more.
+func (h *House) lastErasure(ctx context.Context) (uint64, error) {
 	head, err := h.Ledger.Head(ctx)
-	if err != nil {
-		return err
-	}
-	until := time.Now().Add(catchUpWithin)
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		caughtUp, err := h.erased.HasAllTo(ctx, head.Sequence)
-		if err != nil || caughtUp {
-			return err
-		}
-		if time.Now().After(until) {
-			return fmt.Errorf("the database has not carried out every record of the erasure ledger %s; if this stays so, "+
-				"run: mahrem erasure replay: %w", h.Ledger.Path(), privacy.ErrUnavailable)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+	return head.Sequence, err
 }
-
-// catchUpWithin is far longer than the commit of an erasure takes.
-const catchUpWithin = 5 * time.Second

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/ledger"
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/privacy"
@@ -31,7 +32,14 @@ func TestDatabaseOlderThanTheLedgerDoesNotOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := house.CaughtUp(t.Context()); err != nil {
+	hold := func(ctx context.Context) error {
+		_, _, err := house.Holds.Set(ctx, operator, dsar.HoldRequest{
+			Reason: "litigation", Authority: "8C-12/2026",
+			Identifiers: []privacy.Identifier{{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("K-1")}},
+		})
+		return err
+	}
+	if err := hold(t.Context()); err != nil {
 		t.Errorf("nothing was erased yet: %v", err)
 	}
 	for n := range byte(3) {
@@ -45,7 +53,7 @@ func TestDatabaseOlderThanTheLedgerDoesNotOpen(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := house.CaughtUp(ctx); err == nil {
+	if err := hold(ctx); err == nil {
 		t.Error("a hold could be set between an erasure and its commit")
 	}
 	if err := house.Close(t.Context()); err != nil {
@@ -72,7 +80,7 @@ func TestDatabaseOlderThanTheLedgerDoesNotOpen(t *testing.T) {
 	if err != nil || replayed != (ledger.Replayed{Records: 4, Missing: 4}) {
 		t.Errorf("Replay: %+v, %v", replayed, err)
 	}
-	if err := house.CaughtUp(t.Context()); err != nil {
+	if err := hold(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := house.Close(t.Context()); err != nil {
