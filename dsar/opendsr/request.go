@@ -143,3 +143,6 @@ func (r Request) Encode() []byte {
 	}
 	return encode(w)
 }
+
+// HasKind reports whether the protocol has requests of a kind.
+func HasKind(kind dsar.Kind) bool { return slices.Contains(kinds, kind) }

@@ -31,8 +31,8 @@ dsar/letter:       privacy dsar dsar/clock; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
 dsar/ledger:       privacy audit dsar
 dsar/certificate:  privacy audit; golang.org/x/mod
-dsar/opendsr:      privacy audit dsar
-dsar/opendsr/courier: privacy dsar dsar/opendsr
+dsar/opendsr:      privacy audit vault pseudonym dsar dsar/outbox
+dsar/opendsr/courier: privacy audit vault dsar dsar/outbox dsar/opendsr
 dsar/opendsr/conformance: privacy dsar dsar/opendsr dsar/opendsr/courier
 dsar/identity:     privacy audit vault dsar dsar/outbox
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
