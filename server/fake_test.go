@@ -229,7 +229,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -293,6 +293,18 @@ func good(r *route) request {
 		out.body = stepBody
 	case "/v1/dsar/requests/{request_id}":
 		out.target = "/v1/dsar/requests/" + requestNumber
+	case pathOpenDSRDiscovery:
+		out.target = "/opendsr/v2/discovery"
+	case pathOpenGDPRRequests:
+		out.target, out.body = "/opendsr/v1/opengdpr_requests", openDSRBody
+	case pathOpenGDPRRequest:
+		out.target = "/opendsr/v1/opengdpr_requests/" + openDSRNumber
+	case pathOpenDSRRequests:
+		out.target, out.body = "/opendsr/v2/requests", openDSRBody
+	case pathOpenDSRRequest:
+		out.target = "/opendsr/v2/requests/" + openDSRNumber
+	case pathOpenDSRCallbacks:
+		out.body = openDSRCallbackBody
 	case "/v1/reidentify":
 		out.body = reidentifyBody
 	case "/v1/ingest":

@@ -27,7 +27,10 @@ type Services struct {
 	Requests   RequestDesk
 	// Identity finds out who sent a request. Nil: its paths answer 503.
 	Identity IdentityDesk
-	Intake   Ingester
+	// Processor is nil in a house that is nobody's processor.
+	Processor ProcessorDesk
+	Callbacks CallbackListener
+	Intake    Ingester
 	// Mapping finds the mapping that a delivery names, or returns an error that wraps
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
 	Mapping   func(name string) (*intake.Mapping, error)

@@ -54,7 +54,7 @@ internal/assembly: domain dsar/outbox/webhook dsar/outbox/mail policies/fetch va
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/bench:    domain; github.com/jackc/pgx/v5
-internal/cli:      domain vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
+internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 
@@ -73,10 +73,10 @@ test gate:              vault/keydir
 test archive:           vault/keydir
 test dsar/export:       vault/keydir
 test migrations:        internal/pgtest
-test postgres:          vault/keydir internal/pgtest
-test server:            vault/keydir; github.com/getkin/kin-openapi
+test postgres:          vault/keydir internal/opendsrtest internal/pgtest
+test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: internal/pgtest; github.com/jackc/pgx/v5
+test internal/assembly: internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5

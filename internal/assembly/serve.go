@@ -18,7 +18,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return server.New(server.Services{
+	services := server.Services{
 		Tokens:    h.Tokens,
 		Gate:      h.Gate,
 		Evaluator: h.Gate,
@@ -41,7 +41,12 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Decisions:  h.Archive,
 		Log:        h.Log,
 		Health:     health{h},
-	}, config), nil
+		Callbacks:  h.OpenDSR.Listener,
+	}
+	if h.OpenDSR.Desk != nil {
+		services.Processor = h.OpenDSR.Desk
+	}
+	return server.New(services, config), nil
 }
 
 // reidentifier refuses purposes that are not in the catalogue before anything is asked or

@@ -40,6 +40,7 @@ type Services struct {
 	Outbox     *postgres.OutboxStore
 	Identity   *identity.Service
 	Withholder *retention.Withholder
+	OpenDSR    *OpenDSR
 	Pseudonyms *Pseudonyms
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
@@ -77,6 +78,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openIdentity,
 		h.openHolds,
 		h.openCertificates,
+		h.openOpenDSR,
 	} {
 		if err := open(); err != nil {
 			return err

@@ -49,6 +49,11 @@ type Config struct {
 	// PublicURL is the https address by which others know the HTTP API, without a path. It
 	// stands in the AuthZEN metadata. Empty means the name by which a caller came.
 	PublicURL string `yaml:"public_url" validate:"omitempty,url,startswith=https://,endsnotwith=/,excludes=?,excludes=#"`
+	// DangerOpenDSRPrivateAddresses lets messages of OpenDSR go to this machine and to
+	// private networks. Addresses come from other parties: with this, whoever may name one
+	// can have the server knock at any door inside the house. It is for a processor that is
+	// inside, and for trying things out.
+	DangerOpenDSRPrivateAddresses bool `yaml:"danger_opendsr_private_addresses"`
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
