@@ -7,10 +7,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 
@@ -158,4 +160,15 @@ func EncodeKey(t testing.TB, key crypto.Signer) []byte {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+}
+
+// NewKey makes a key.
+func NewKey(t testing.TB) *ecdsa.PrivateKey { return newKey(t) }
+
+// TLS is for a server at an address of this machine.
+func TLS(t testing.TB, a *Authority, ip net.IP) *tls.Config {
+	t.Helper()
+	key := newKey(t)
+	certificate := a.Issue(t, key.Public(), func(c *x509.Certificate) { c.IPAddresses = []net.IP{ip} })
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}}}
 }
