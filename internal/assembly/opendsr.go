@@ -67,6 +67,16 @@ func (h *House) openOpenDSR() (err error) {
 	h.OpenDSR = o
 	h.Outbox.OnEnd(outbox.OpenDSR, o.Teller.Ended)
 	h.addSender(outbox.OpenDSR, o.Sender)
+	h.tend(chore{every: pollEvery, warning: "processors not asked how requests stand, they are asked again", do: func(ctx context.Context) error {
+		_, err := o.Sender.Poll(ctx, pollSilence, pollAtOnce)
+		return err
+	}})
+	if o.Desk != nil {
+		h.tend(chore{every: tellEvery, warning: "controllers not told how requests stand, they will be", do: func(ctx context.Context) error {
+			_, err := o.Desk.Tell(ctx, h.Keys.Vault(), h.random())
+			return err
+		}})
+	}
 	return err
 }
 
@@ -118,27 +128,3 @@ const (
 	pollSilence = time.Hour
 	pollAtOnce  = 100
 )
-
-// RunOpenDSR tells controllers how their requests stand, and asks processors that are
-// silent, until ctx ends.
-func (h *House) RunOpenDSR(ctx context.Context) {
-	tell, poll := time.NewTicker(tellEvery), time.NewTicker(pollEvery)
-	defer tell.Stop()
-	defer poll.Stop()
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return
-		case <-tell.C:
-			if h.OpenDSR.Desk != nil {
-				_, err = h.OpenDSR.Desk.Tell(ctx, h.Keys.Vault(), h.random())
-			}
-		case <-poll.C:
-			_, err = h.OpenDSR.Sender.Poll(ctx, pollSilence, pollAtOnce)
-		}
-		if err != nil && ctx.Err() == nil {
-			h.options.Logger.Warn("OpenDSR", "error", err.Error())
-		}
-	}
-}

@@ -24,7 +24,6 @@ import (
 	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/internal/opendsrtest"
 	"github.com/mahrem/mahrem/internal/pgtest"
-	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/server"
 )
@@ -34,7 +33,6 @@ type party struct {
 	*House
 	t       *testing.T
 	address string
-	outbox  *postgres.OutboxStore
 	worker  *outbox.Worker
 	lose    atomic.Bool // the next answers get lost
 }
@@ -90,9 +88,7 @@ func newParty(t *testing.T, authority *opendsrtest.Authority, domain string) *pa
 			t.Error(err)
 		}
 	})
-	p.outbox = postgres.NewOutboxStore(house.DB, house.Log)
-	p.outbox.OnEnd(outbox.OpenDSR, house.OpenDSR.Teller.Ended)
-	p.worker, err = outbox.NewWorker(p.outbox, house.Keys.Vault(), map[outbox.Kind]outbox.Sender{outbox.OpenDSR: house.OpenDSR.Sender},
+	p.worker, err = outbox.NewWorker(house.Outbox, house.Keys.Vault(), house.senders,
 		outbox.Config{SendTimeout: time.Minute, Backoff: outbox.Backoff{First: time.Millisecond, Longest: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
