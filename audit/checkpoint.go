@@ -97,6 +97,24 @@ func FormatKey(origin string, key ed25519.PublicKey) (string, error) {
 	return text, nil
 }
 
+// ParseKey reads what [FormatKey] writes, white space around it aside. The error wraps
+// [privacy.ErrInvalid].
+func ParseKey(text string) (origin string, key ed25519.PublicKey, err error) {
+	text = strings.TrimSpace(text)
+	invalid := fmt.Errorf("reading log key, which has the form name+hash+key: %w", privacy.ErrInvalid)
+	origin, rest, _ := strings.Cut(text, "+")
+	_, encoded, _ := strings.Cut(rest, "+")
+	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(raw) != 1+ed25519.PublicKeySize {
+		return "", nil, invalid
+	}
+	key = ed25519.PublicKey(raw[1:])
+	if again, err := FormatKey(origin, key); err != nil || again != text {
+		return "", nil, invalid
+	}
+	return origin, key, nil
+}
+
 // NewVerifier returns the verifier for notes that the holder of the key signs as origin.
 func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
 	text, err := FormatKey(origin, key)

@@ -229,7 +229,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -291,6 +291,8 @@ func good(r *route) request {
 		out.body = verifyBody
 	case "/v1/dsar/requests:step":
 		out.body = stepBody
+	case "/v1/dsar/exports/{token}":
+		out.target = "/v1/dsar/exports/" + exportToken
 	case "/v1/dsar/requests/{request_id}":
 		out.target = "/v1/dsar/requests/" + requestNumber
 	case pathOpenDSRDiscovery:

@@ -59,6 +59,7 @@ var routes = []route{
 	{method: "POST", path: pathOpenDSRCallbacks, run: openDSRCallback},
 	{method: "POST", path: "/v1/ingest", roles: []privacy.Role{privacy.RoleIngest}, slow: true, run: ingest},
 	{method: "POST", path: "/v1/reidentify", roles: []privacy.Role{privacy.RoleDPO}, run: handle(http.StatusOK, reidentify)},
+	{method: "GET", path: "/v1/dsar/exports/{token}", slow: true, run: fetchExport},
 	{method: "GET", path: "/v1/decisions/{decision_id}", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: showDecision},
 	{method: "GET", path: "/v1/audit/checkpoint", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: checkpoint},
 	{method: "GET", path: "/healthz", run: alive},

@@ -51,6 +51,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/ingest":                     {privacy.RoleIngest},
 		"/v1/reidentify":                 {privacy.RoleDPO},
 		"/v1/audit/checkpoint":           {privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/dsar/exports/{token}":       allRoles,
 		"/v1/decisions/{decision_id}":    {privacy.RoleDPO, privacy.RoleAuditor},
 		"/healthz":                       allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
 	}

@@ -151,6 +151,10 @@ func (s *Server) wrap(route *route, number int) http.HandlerFunc {
 		}
 		defer func() {
 			if thrown := recover(); thrown != nil {
+				if thrown == http.ErrAbortHandler { // an answer that could not be sent to its end
+					s.metrics.observe(number, c.status, time.Since(start))
+					panic(thrown)
+				}
 				s.metrics.panics.Add(1)
 				// The value may be anything, personal data too: its type must do.
 				s.config.Log.Error("panic", "request", c.requestID, "type", fmt.Sprintf("%T", thrown), "stack", string(debug.Stack()))

@@ -35,6 +35,7 @@ type Services struct {
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
 	Mapping   func(name string) (*intake.Mapping, error)
 	Decisions Decisions
+	Exports   ExportDesk
 	Log       Checkpointer
 	Health    Health
 	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for

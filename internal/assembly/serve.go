@@ -39,6 +39,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Identity:   h.Identity,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,
+		Exports:    h.ExportLinks,
 		Log:        h.Log,
 		Health:     health{h},
 		Callbacks:  h.OpenDSR.Listener,

@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
+	"github.com/mahrem/mahrem/dsar/export"
 	"github.com/mahrem/mahrem/dsar/identity"
 	"github.com/mahrem/mahrem/dsar/retention"
 	"github.com/mahrem/mahrem/gate"
@@ -45,6 +46,9 @@ type Services struct {
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
 	Erasures     *postgres.CertificateStore
+	// Exporter hands people what is held about them, ExportLinks by links that work once.
+	Exporter    *export.Exporter
+	ExportLinks *export.Links
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
@@ -79,6 +83,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openHolds,
 		h.openCertificates,
 		h.openOpenDSR,
+		h.openExports,
 	} {
 		if err := open(); err != nil {
 			return err

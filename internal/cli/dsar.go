@@ -31,6 +31,8 @@ func (a *app) dsarCommand() *cobra.Command {
 		a.dsarWithdraw(),
 		a.dsarFulfil(),
 		a.dsarNote(),
+		a.dsarExport(),
+		a.dsarOpenExport(),
 		a.dsarDeadline(),
 		a.dsarLetter(),
 	)

@@ -74,7 +74,8 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	refreshing := house.Refreshing(watching, time.Second)
 	delivering := house.Delivering(watching, time.Second)
 	tending := house.Tending(watching)
-	defer func() { stop(); <-refreshing; <-delivering; <-tending }()
+	sweeping := house.SweepingExports(watching, time.Hour)
+	defer func() { stop(); <-refreshing; <-delivering; <-tending; <-sweeping }()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"

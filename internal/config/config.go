@@ -71,6 +71,9 @@ const DefaultOrigin = "mahrem.local/log"
 // PostgresDir is where the embedded PostgreSQL keeps its data.
 func (c Config) PostgresDir() string { return filepath.Join(c.Home, "postgres") }
 
+// ExportsDir is where exports wait to be fetched, each encrypted for its person.
+func (c Config) ExportsDir() string { return filepath.Join(c.Home, "exports") }
+
 // DefaultHome is where a Mahrem lives when nobody said: $MAHREM_HOME, else
 // /var/lib/mahrem for root, else mahrem under the user's data directory (XDG Base
 // Directory Specification).
