@@ -113,7 +113,7 @@ func TestVectors(t *testing.T) {
 			t.Errorf("line %d: %s %s %s\n got %s\nwant %s", number, regime, fields[1], fields[2], got, fields[3])
 		}
 	}
-	if vectors < 300 {
+	if vectors < 700 {
 		t.Errorf("only %d vectors", vectors)
 	}
 	for _, regime := range clock.Regimes() {
