@@ -239,7 +239,11 @@ func TestClockStandsStill(t *testing.T) {
 	t.Parallel()
 	step := func(r Request, m Move, at time.Time) Request {
 		t.Helper()
+		before := fmt.Sprint(r)
 		next, _, err := advance(clock.Compute, &r, &m, at)
+		if fmt.Sprint(r) != before {
+			t.Errorf("%s changed the request that it started from", m.Action)
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", m.Action, err)
 		}
