@@ -1,5 +1,10 @@
 // Package dsar answers data subjects who exercise their rights (GDPR Chapter III, KVKK
-// Article 11). So far it has the one that must never fail: erasure.
+// Article 11).
+//
+// A request is a row, a state, and steps: one table-driven machine ([Machine]) says which
+// step leads where, the law of the request (package clock) by when it must be answered, and
+// [Service] commits each step together with its entry in the log. What the person wrote is
+// sealed under a key of the request's own. docs/dsar.md prints the machine.
 //
 // Erasing a person destroys their wrapped key and deletes every row about them, in one
 // transaction with the log entry that says so. What was copied elsewhere before, such as

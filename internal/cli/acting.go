@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,10 @@ const maxTokenFile = 16 << 10
 // actingAs adds --token-file to a command, and returns who it acts for once the house is
 // open: the account at this terminal, or whom the token proves. Two people who share a
 // machine, and so an account, are told apart by their tokens.
-func (a *app) actingAs(cmd *cobra.Command) func(house *assembly.House) (privacy.Principal, error) {
-	file := cmd.Flags().String("token-file", "", "act as the data protection officer whose bearer token is in this file; - reads it from stdin")
+//
+// Also are further roles whose token the command takes: an auditor may look.
+func (a *app) actingAs(cmd *cobra.Command, also ...privacy.Role) func(house *assembly.House) (privacy.Principal, error) {
+	file := cmd.Flags().String("token-file", "", "act as whom the bearer token in this file proves, a data protection officer; - reads it from stdin")
 	return func(house *assembly.House) (privacy.Principal, error) {
 		if *file == "" {
 			return operator(), nil
@@ -32,7 +35,7 @@ func (a *app) actingAs(cmd *cobra.Command) func(house *assembly.House) (privacy.
 		if err != nil {
 			return privacy.Principal{}, err
 		}
-		if by.Role != privacy.RoleDPO {
+		if by.Role != privacy.RoleDPO && !slices.Contains(also, by.Role) {
 			return privacy.Principal{}, fmt.Errorf("the token is not a data protection officer's: %w", privacy.ErrForbidden)
 		}
 		return by, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 func (a *app) dsarList() *cobra.Command {
@@ -23,7 +24,7 @@ newest first.`,
   mahrem dsar list --kind erasure --limit 20`,
 	}
 	person := a.whoFlags(cmd)
-	acting := a.actingAs(cmd)
+	acting := a.actingAs(cmd, privacy.RoleAuditor)
 	flags := cmd.Flags()
 	flags.StringVar(&kind, "kind", "", "only of this kind")
 	flags.StringVar(&state, "state", "", "only in this state")
@@ -52,6 +53,9 @@ newest first.`,
 			return err
 		}
 		if person.isGiven() {
+			if by.Role != privacy.RoleDPO {
+				return fmt.Errorf("looking for the requests of a person: %w", privacy.ErrForbidden)
+			}
 			if filter.DataSubject, err = person.resolve(cmd.Context(), house, a.stdin); err != nil {
 				return err
 			}

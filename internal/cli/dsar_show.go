@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // stepDocument is one step of a request.
@@ -43,9 +44,10 @@ func (a *app) dsarShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show REQUEST", Short: "Show a request with its steps and what the person wrote", Args: cobra.ExactArgs(1),
 		Long: `Show a request: by when it must be answered, each step that it took, and what the
-person wrote. That it was shown is in the log first.`,
+person wrote. That it was shown is in the log first. With an auditor's token what
+anybody wrote is left out.`,
 	}
-	acting := a.actingAs(cmd)
+	acting := a.actingAs(cmd, privacy.RoleAuditor)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := parseRequest(args[0])
 		if err != nil {
