@@ -26,7 +26,7 @@ identifiers, is linked to the new one.`,
 	acting := a.actingAs(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&kind, "kind", "", "what is asked for")
-	flags.StringVar(&jurisdiction, "jurisdiction", "", "where the person is: EU, CZ, DE, FR, TR, UK, US-CA, BR")
+	flags.StringVar(&jurisdiction, "jurisdiction", "", "where the person is: EU, CZ, DE, FR, TR, UK (UK-SCT and UK-NIR for their holidays), US-CA, BR")
 	flags.StringVar(&language, "language", "en", "language of the letters: en, tr or cs")
 	flags.StringVar(&contact, "contact", "", "where to answer, if not to an identifier that is known")
 	flags.StringVar(&textFile, "text-file", "", "file with what the person wrote")
