@@ -42,6 +42,7 @@ type Services struct {
 	Identity   *identity.Service
 	Withholder *retention.Withholder
 	OpenDSR    *OpenDSR
+	Retention  *retention.Runner
 	Pseudonyms *Pseudonyms
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
@@ -81,6 +82,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openRequests,
 		h.openIdentity,
 		h.openHolds,
+		h.openRetention,
 		h.openCertificates,
 		h.openOpenDSR,
 		h.openExports,

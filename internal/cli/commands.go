@@ -17,6 +17,7 @@ func (a *app) commands() []*cobra.Command {
 		a.dsarCommand(),
 		a.eraseCommand(),
 		a.holdCommand(),
+		a.retentionCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),
 		a.erasureCommand(),

@@ -75,7 +75,20 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	delivering := house.Delivering(watching, time.Second)
 	tending := house.Tending(watching)
 	sweeping := house.SweepingExports(watching, time.Hour)
-	defer func() { stop(); <-refreshing; <-delivering; <-tending; <-sweeping }()
+	every := 24 * time.Hour
+	if settings.DangerKeepForever {
+		a.screen.notef("DANGER: danger_keep_forever: data that have had their period stay until somebody runs mahrem retention run")
+		every = 0
+	}
+	retaining := house.Retaining(watching, every)
+	defer func() {
+		stop()
+		<-refreshing
+		<-delivering
+		<-tending
+		<-sweeping
+		<-retaining
+	}()
 	scheme := "http"
 	if config.CertificateFile != "" {
 		scheme = "https"

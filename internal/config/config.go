@@ -57,6 +57,9 @@ type Config struct {
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
+	// DangerKeepForever keeps serve from running the periodic destruction each day: data
+	// that have had their period stay, until somebody runs it by hand.
+	DangerKeepForever bool `yaml:"danger_keep_forever"`
 	// Delivery says how letters reach people.
 	Delivery Delivery `yaml:",inline"`
 }
