@@ -12,10 +12,10 @@ ARGS     ?=
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# What -short leaves out is arithmetic over whole fact spaces and a year of asking, in three packages.
+# What -short leaves out is arithmetic over whole fact spaces, a year of asking and every day of every law.
 test: ensure-postgres ensure-cc lint ## check style, run all tests under the race detector, then the long ones without it
 	$(GO) test -race -short -p 2 -timeout 20m ./...
-	$(GO) test -timeout 20m ./policies ./gate ./internal/bench
+	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)
