@@ -73,7 +73,7 @@ test gate:              vault/keydir
 test archive:           vault/keydir
 test dsar/export:       vault/keydir
 test migrations:        internal/pgtest
-test postgres:          vault/keydir internal/opendsrtest internal/pgtest
+test postgres:          vault/keydir internal/opendsrtest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
 test internal/assembly: internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5
