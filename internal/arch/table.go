@@ -53,7 +53,7 @@ internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
 internal/assembly: domain dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
-internal/bench:    domain; github.com/jackc/pgx/v5
+internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
 internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
@@ -71,7 +71,7 @@ test dsar/opendsr/conformance: internal/opendsrtest
 test intake:            vault/keydir
 test gate:              vault/keydir
 test archive:           vault/keydir
-test dsar/export:       vault/keydir
+test dsar/export:       vault/keydir; github.com/santhosh-tekuri/jsonschema/v6
 test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi

@@ -18,6 +18,12 @@ type DSARConfig struct {
 	Loader Loader
 	// Requests is how many the queue has; zero means 100,000.
 	Requests int
+	// Exporter, Asker and Finder export people, ask about them, and find them; Exports is
+	// how many are exported, and zero means 1,000.
+	Exporter Exporter
+	Asker    Asker
+	Finder   PeopleFinder
+	Exports  int
 	// Only names the measurements to make; without any, all of [DSARMeasurements].
 	Only []string
 	// Progress hears what is going on; nil means that nobody does.
@@ -39,6 +45,7 @@ type dsarMeasurement struct {
 // dsarMeasurements are made in this order.
 var dsarMeasurements = []dsarMeasurement{
 	{"queue", measureQueue},
+	{"export", measureExport},
 }
 
 // DSARMeasurements names the measurements.
@@ -54,6 +61,9 @@ func DSARMeasurements() []string {
 func DSAR(ctx context.Context, config DSARConfig) (DSARReport, error) {
 	if config.Requests <= 0 {
 		config.Requests = 100_000
+	}
+	if config.Exports <= 0 {
+		config.Exports = 1000
 	}
 	if config.Progress == nil {
 		config.Progress = func(string, int, int) {}

@@ -33,6 +33,7 @@ data subjects costs. Each figure stands beside its limit. Measurements: ` + name
 			progress := newBar(a.screen.err, "opening", "measurements", int64(len(bench.DSARMeasurements())))
 			report, err := bench.DSAR(cmd.Context(), bench.DSARConfig{
 				OwnerURL: house.Database.URL(), Queue: house.Requests, Loader: house.Loader, Requests: requests, Only: only,
+				Exporter: house.Exporter, Asker: house.Gate, Finder: house.People,
 				Progress: func(step string, done, total int) {
 					progress.describe(step)
 					progress.set(int64(done), int64(total))
