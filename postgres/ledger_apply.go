@@ -46,20 +46,22 @@ func (s *LedgerStore) Apply(ctx context.Context, log *AuditLog, records []ledger
 }
 
 func applyLine(ctx context.Context, tx pgx.Tx, r *ledger.Record, now time.Time, actor [16]byte) error {
+	done, err := tx.Exec(ctx, sqlLedgerNote, int64(r.Sequence), r.Hash[:])
+	if err != nil || done.RowsAffected() == 0 {
+		// Somebody else has carried it out. A readmission that came again would reach what a
+		// later erasure suppressed.
+		return err
+	}
 	tags := make([][]byte, len(r.Suppressed))
 	for i := range tags {
 		tags[i] = r.Suppressed[i][:]
 	}
-	var err error
 	switch {
 	case len(tags) == 0:
 	case r.Kind == ledger.Erased:
 		_, err = tx.Exec(ctx, sqlLedgerSuppress, tags, r.Erasure, r.Time)
 	case r.Kind == ledger.Readmitted:
 		_, err = tx.Exec(ctx, sqlLedgerReadmit, tags, now, actor[:])
-	}
-	if err == nil {
-		_, err = tx.Exec(ctx, sqlLedgerNote, int64(r.Sequence), r.Hash[:])
 	}
 	return err
 }
