@@ -21,11 +21,13 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmds := commands()
+	cmds["authority"] = authority(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                commands(),
+		Cmds:                cmds,
 		Setup: func(env *testscript.Env) error {
 			// Run as root, PostgreSQL is another account and has to get into the home.
 			home, err := os.MkdirTemp("/tmp", "mahrem-script-")

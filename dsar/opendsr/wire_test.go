@@ -18,15 +18,6 @@ import (
 
 const someID = "a7551968-d5d6-44b2-9831-815ac9017798"
 
-func mustID(t testing.TB) opendsr.SubjectRequestID {
-	t.Helper()
-	id, err := opendsr.ParseSubjectRequestID(someID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 func ExampleParseRequest() {
 	request, err := opendsr.ParseRequest(opendsr.V3, []byte(`{
 		"regulation": "gdpr", "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798",

@@ -76,11 +76,11 @@ test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5
+test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
-test cmd/mahrem:        internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
+test cmd/mahrem:        internal/opendsrtest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template
 never server:     database/sql

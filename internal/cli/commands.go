@@ -18,6 +18,8 @@ func (a *app) commands() []*cobra.Command {
 		a.eraseCommand(),
 		a.holdCommand(),
 		a.retentionCommand(),
+		a.processorCommand(),
+		a.openDSRCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),
 		a.erasureCommand(),

@@ -172,3 +172,10 @@ func TLS(t testing.TB, a *Authority, ip net.IP) *tls.Config {
 	certificate := a.Issue(t, key.Public(), func(c *x509.Certificate) { c.IPAddresses = []net.IP{ip} })
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}}}
 }
+
+// TLSFiles are the certificate and key of a server at an address of this machine, in PEM.
+func TLSFiles(t testing.TB, a *Authority, ip net.IP) (certificate, key []byte) {
+	t.Helper()
+	k := newKey(t)
+	return Encode(a.Issue(t, k.Public(), func(c *x509.Certificate) { c.IPAddresses = []net.IP{ip} })), EncodeKey(t, k)
+}
