@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 	"github.com/mahrem/mahrem/vault/keydir"
 )
 
@@ -193,6 +196,38 @@ func eraseUnlessHeld(ctx context.Context, pool *pgxpool.Pool, id privacy.DataSub
 	return erased && err == nil, err
 }
 
+// addName writes somebody of whom nothing is held but their key and identifiers. It needs no
+// connections of its own.
+func addName(t testing.TB, pool *pgxpool.Pool, v *vault.Vault, name string) heldPerson {
+	t.Helper()
+	id, err := privacy.NewDataSubjectID(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := heldPerson{id: id, identifiers: []privacy.Identifier{
+		{Kind: privacy.Email, Value: privacy.NewPlain(name + "@example.com")},
+		{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-" + name)},
+		{Kind: privacy.CookieID, Value: privacy.NewPlain("cookie-" + name)},
+	}}
+	if p.key, p.wrapped, err = v.NewPersonKey(id); err != nil {
+		t.Fatal(err)
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`insert into vault.data_subject (data_subject_id, jurisdiction) values ($1, 'TR')`, [16]byte(id))
+	batch.Queue(`insert into keyring.person_key (data_subject_id, wrapped) values ($1, $2)`, [16]byte(id), p.wrapped)
+	for _, identifier := range p.identifiers {
+		index, err := v.BlindIndex(identifier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch.Queue(`insert into vault.identifier (data_subject_id, kind, blind_index) values ($1, $2, $3)`, [16]byte(id), string(identifier.Kind), index)
+	}
+	if err := pool.SendBatch(t.Context(), batch).Close(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // TestHoldRacesErasure: of a hold and an erasure at the same time one comes first and the
 // other sees it. Nobody is erased under a hold, and nobody is told of a hold on a person
 // who is gone.
@@ -208,7 +243,7 @@ func TestHoldRacesErasure(t *testing.T) {
 	owner := database.OwnerPool(t)
 	var bound, erased, late int
 	for race := range races {
-		p := addPerson(t, database, keys.Vault(), "p"+string(rune('a'+race%26))+time.Now().Format("150405.000000000"))
+		p := addName(t, owner, keys.Vault(), fmt.Sprintf("p%d", race))
 		request := dsar.HoldRequest{Reason: dsar.HoldLitigation, Authority: "x"}
 		byID := race%2 == 0
 		if byID {
