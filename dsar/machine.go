@@ -27,6 +27,9 @@ const (
 	ActionRectify     Action = "rectify"
 	ActionRestrict    Action = "restrict"
 	ActionUnrestrict  Action = "unrestrict"
+	ActionDispute     Action = "dispute" // values that are contested are not used until rectified
+	ActionObject      Action = "object"  // an objection is recorded in the consent ledger
+	ActionReview      Action = "review"  // a human has looked at what a machine decided
 	ActionPlan        Action = "plan"
 	ActionApprove     Action = "approve"
 	ActionDefer       Action = "defer" // a legal hold stands in the way
@@ -58,7 +61,9 @@ var (
 	unproved = []State{Received, IdentityPending}
 	working  = []State{InProgress, Extended}
 	open     = []State{Received, IdentityPending, InProgress, Extended}
-	always   = []State{Received, IdentityPending, InProgress, Extended, Fulfilled, Denied, Withdrawn}
+	// A restriction lasts longer than the work on the request that it was asked for in.
+	begun  = []State{InProgress, Extended, Fulfilled, Denied, Withdrawn}
+	always = []State{Received, IdentityPending, InProgress, Extended, Fulfilled, Denied, Withdrawn}
 
 	officers = []privacy.Role{privacy.RoleDPO}
 	anybody  = []privacy.Role{privacy.RoleService, privacy.RoleDPO}
@@ -80,7 +85,10 @@ var machine = []Rule{
 	{ActionExport, working, "", officers, []Kind{Access, Portability}, []Check{CheckIdentityProved}, audit.PersonExported},
 	{ActionRectify, working, "", officers, []Kind{Rectification}, []Check{CheckIdentityProved}, audit.PersonRectified},
 	{ActionRestrict, working, "", officers, []Kind{Restriction, Rectification, Objection, Erasure}, nil, audit.PersonRestricted},
-	{ActionUnrestrict, working, "", officers, []Kind{Restriction, Rectification, Objection, Erasure}, nil, audit.PersonUnrestricted},
+	{ActionUnrestrict, begun, "", officers, []Kind{Restriction, Rectification, Objection, Erasure}, nil, audit.PersonUnrestricted},
+	{ActionDispute, working, "", officers, []Kind{Rectification, Restriction}, nil, audit.PersonRestricted},
+	{ActionObject, working, "", officers, []Kind{Objection}, nil, audit.ConsentObjected},
+	{ActionReview, working, "", officers, []Kind{Review}, []Check{CheckIdentityProved, CheckText}, audit.RequestNoted},
 	{ActionPlan, working, "", officers, []Kind{Erasure}, []Check{CheckIdentityProved, CheckNotErased}, audit.ErasurePlanned},
 	{ActionApprove, working, "", officers, []Kind{Erasure}, []Check{CheckIdentityProved, CheckNotErased}, audit.ErasureApproved},
 	{ActionDefer, working, "", officers, []Kind{Erasure}, []Check{CheckNotErased}, audit.ErasureDeferred},

@@ -54,22 +54,28 @@ values (
 // Add implements [consent.Store].
 func (s *ConsentStore) Add(ctx context.Context, r consent.Record, event audit.Event) (audit.Receipt, error) {
 	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		batch := &pgx.Batch{}
-		batch.Queue(sqlConsentLockPerson, [16]byte(r.DataSubject)).Exec(func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() == 0 {
-				return privacy.ErrNotFound
-			}
-			return nil
-		})
-		batch.Queue(sqlConsentAdd, [16]byte(r.DataSubject), r.ID, string(r.Purpose), string(r.Channel),
-			string(r.Action), string(r.Basis), r.Explicit, texts(r.Categories), r.NoticeVersion, r.Source,
-			r.Incentive, timeOrNull(r.EffectiveAt), timeOrNull(r.ValidUntil))
-		return translate(tx.SendBatch(ctx, batch).Close())
+		return addConsentTx(ctx, tx, &r)
 	})
 	if err != nil {
 		return audit.Receipt{}, fmt.Errorf("adding consent record: %w", err)
 	}
 	return receipt, nil
+}
+
+// addConsentTx adds a record to the ledger of a person who is there, in the transaction of
+// the entry that says so.
+func addConsentTx(ctx context.Context, tx pgx.Tx, r *consent.Record) error {
+	batch := &pgx.Batch{}
+	batch.Queue(sqlConsentLockPerson, [16]byte(r.DataSubject)).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == 0 {
+			return privacy.ErrNotFound
+		}
+		return nil
+	})
+	batch.Queue(sqlConsentAdd, [16]byte(r.DataSubject), r.ID, string(r.Purpose), string(r.Channel),
+		string(r.Action), string(r.Basis), r.Explicit, texts(r.Categories), r.NoticeVersion, r.Source,
+		r.Incentive, timeOrNull(r.EffectiveAt), timeOrNull(r.ValidUntil))
+	return translate(tx.SendBatch(ctx, batch).Close())
 }
 
 const sqlConsentList = `

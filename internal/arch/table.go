@@ -35,6 +35,7 @@ dsar/opendsr:      privacy audit vault pseudonym dsar dsar/outbox
 dsar/opendsr/courier: privacy audit vault dsar dsar/outbox dsar/opendsr
 dsar/opendsr/conformance: privacy dsar dsar/opendsr dsar/opendsr/courier
 dsar/identity:     privacy audit vault dsar dsar/outbox
+dsar/fulfil:       privacy audit vault policies consent dsar
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
@@ -88,6 +89,7 @@ never privacy:    net/http database/sql os
 never policies:   net/http database/sql
 never dsar/outbox: net/http database/sql os
 never dsar/identity: net/http database/sql os
+never dsar/fulfil: net/http database/sql os
 never dsar/outbox/webhook: database/sql os
 never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os

@@ -13,6 +13,7 @@ import (
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
 	"github.com/mahrem/mahrem/dsar/export"
+	"github.com/mahrem/mahrem/dsar/fulfil"
 	"github.com/mahrem/mahrem/dsar/identity"
 	"github.com/mahrem/mahrem/dsar/retention"
 	"github.com/mahrem/mahrem/gate"
@@ -43,6 +44,7 @@ type Services struct {
 	Withholder *retention.Withholder
 	OpenDSR    *OpenDSR
 	Retention  *retention.Runner
+	Fulfil     *fulfil.Service
 	Pseudonyms *Pseudonyms
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
@@ -81,6 +83,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openOutbox,
 		h.openRequests,
 		h.openIdentity,
+		h.openFulfil,
 		h.openHolds,
 		h.openRetention,
 		h.openCertificates,
