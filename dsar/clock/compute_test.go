@@ -66,6 +66,17 @@ func TestSameDay(t *testing.T) {
 	}
 }
 
+// TestRight: a request that does not say what it asks for asks for access.
+func TestRight(t *testing.T) {
+	t.Parallel()
+	for right, want := range map[clock.Right]clock.Right{"": clock.Access, clock.Erasure: clock.Erasure} {
+		d, err := clock.Compute(clock.Input{Regime: clock.LGPD, Right: right, Received: at(t, clock.LGPD, "2026-03-02")})
+		if err != nil || d.Right != want || d.Regime != clock.LGPD {
+			t.Errorf("%q: %s under %s, %v", right, d.Right, d.Regime, err)
+		}
+	}
+}
+
 // TestAnnounced: beyond what has been proclaimed the last step says so.
 func TestAnnounced(t *testing.T) {
 	t.Parallel()
@@ -101,6 +112,14 @@ func TestLaw(t *testing.T) {
 	}
 	if effect, article := law.Pause("weather"); effect != clock.Forbidden || article == "" {
 		t.Errorf("the weather %s (%s)", effect, article)
+	}
+	for text, want := range map[string]bool{"2026-12-23": true, "2026-12-24": false, "2026-12-19": false, "2026-12-20": false} {
+		if working, err := law.Working(day(t, text)); err != nil || working != want {
+			t.Errorf("%s works: %t, %v", text, working, err)
+		}
+	}
+	if working, err := law.Working(day(t, "2040-01-03")); err == nil || working {
+		t.Errorf("3 January 2040 works: %t, %v", working, err)
 	}
 	if name, err := law.Holiday(day(t, "2026-12-24")); err != nil || name != "Štědrý den" {
 		t.Errorf("24 December is %q, %v", name, err)

@@ -53,3 +53,20 @@ func ExampleLawOf() {
 	// Output:
 	// KVKK (6698 sayılı Kanun) false KVKK Art. 13(2)
 }
+
+func ExampleRegimeOf() {
+	regime, err := clock.RegimeOf("UK-SCT")
+	fmt.Println(regime, err)
+	_, err = clock.RegimeOf("Narnia")
+	fmt.Println(err)
+	// Output:
+	// uk_scotland <nil>
+	// finding the law of a jurisdiction: invalid input
+}
+
+func ExampleDate_AddMonths() {
+	d, err := clock.ParseDate("2026-08-31")
+	fmt.Println(d.AddMonths(1), err)
+	// Output:
+	// 2026-09-30 <nil>
+}

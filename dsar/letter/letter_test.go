@@ -340,3 +340,26 @@ func ExampleLetter_Render() {
 	// Yours faithfully,
 	// Shop s.r.o.
 }
+
+func ExampleHTML() {
+	var page strings.Builder
+	if err := letter.HTML(&page, "en", "Shop <b>s.r.o.</b>\n\nDear Sir or Madam,"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, body, _ := strings.Cut(page.String(), "<body>\n")
+	fmt.Print(body)
+	// Output:
+	// <p>Shop &lt;b&gt;s.r.o.&lt;/b&gt;</p>
+	// <p>Dear Sir or Madam,</p>
+	// </body>
+	// </html>
+}
+
+func ExampleOf() {
+	r := dsar.Request{ID: dsar.RequestID{1}, Kind: dsar.Erasure, State: dsar.InProgress, Regime: "kvkk", Language: "tr"}
+	_, err := letter.Of(letter.Deny, &r, nil)
+	fmt.Println(err)
+	// Output:
+	// writing letter: /request: has not been denied
+}
