@@ -2,95 +2,164 @@ package dsar
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
-// Store erases people and knows their blinding keys.
-type Store interface {
-	// AuditSubject returns what the log needs to tag an entry about the person. It MUST
-	// return an error that wraps [privacy.ErrNotFound] for somebody who is unknown, and
-	// [privacy.ErrDamaged] if their key does not open.
-	AuditSubject(ctx context.Context, id privacy.DataSubjectID) (audit.Subject, error)
-	// Erase destroys the person's key and deletes every row about them, and commits that
-	// together with the entry for event or not at all. It MUST be durable when it
-	// returns, and MUST return an error that wraps [privacy.ErrNotFound], without an
-	// entry, if there is nobody to erase (any more).
-	Erase(ctx context.Context, id privacy.DataSubjectID, event audit.Event) (Counts, audit.Receipt, error)
+// What a [EraseStore.Shred] may say besides [privacy.ErrNotFound]. Both wrap
+// [privacy.ErrConflict].
+var (
+	// ErrHeld: a legal hold on everything is in force.
+	ErrHeld = fmt.Errorf("legal hold in force: %w", privacy.ErrConflict)
+	// ErrChanged: what is held, or a partial hold, is not what the plan was made of.
+	ErrChanged = fmt.Errorf("person changed since the plan: %w", privacy.ErrConflict)
+)
+
+// The checks of an erasure, as they stand in the log.
+const (
+	CheckPlanCurrent Check = "plan.current"     // the plan fits what is held now
+	CheckPlanMade    Check = "plan.made"        // there is a plan, and it is this one
+	CheckApproved    Check = "plan.approved"    // enough people have approved it
+	CheckAnother     Check = "approval.another" // whoever approves has not done so before
+	CheckNoHold      Check = "hold.none"        // no legal hold on everything is in force
+	CheckPersonKnown Check = "person.known"     // there is somebody to erase
+)
+
+// EraseRooms are what an eraser works with. All are required.
+type EraseRooms struct {
+	Store    EraseStore
+	Requests *Service
+	// Ledger is written before anything is destroyed.
+	Ledger LedgerWriter
+	Vault  *vault.Vault
+	Log    audit.Appender
+	// Categories lists what may be held, as the catalogue in force names it.
+	Categories func() []privacy.DataCategory
 }
 
-// Counts says how much was destroyed.
-type Counts struct {
-	Keys         int64 `json:"keys"`
-	Identifiers  int64 `json:"identifiers"`
-	Records      int64 `json:"records"`
-	Chunks       int64 `json:"chunks"`
-	Fingerprints int64 `json:"fingerprints"`
-	Consents     int64 `json:"consents"`
-	Exposures    int64 `json:"exposures"`
-}
-
-// Result is the evidence of an erasure.
-type Result struct {
-	Counts  Counts
-	Receipt audit.Receipt
-}
-
-// Config holds what an eraser may be told otherwise.
-type Config struct {
+// EraseConfig holds what an eraser may be told otherwise.
+type EraseConfig struct {
+	// OneApprover lets one person alone approve an erasure. By default it takes two.
+	OneApprover bool
+	// Withholder says what must not be destroyed. Nil: nothing is kept.
+	Withholder Withholder
+	// Processors lists who will be told of an erasure. Nil: nobody.
+	Processors func(ctx context.Context) ([]string, error)
 	// Forget is told of everybody who was erased, after the commit, so that caches of
 	// this process drop them. Nil: nothing is cached.
 	Forget func(privacy.DataSubjectID)
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+	// Random draws ids; nil: crypto/rand.
+	Random io.Reader
+	// Finish is how long an erasure that stands in the ledger and could not be committed is
+	// tried again before it is left to whoever opens the house next; zero: 10 seconds.
+	Finish time.Duration
 }
 
-// Eraser is the one erase path.
+// Eraser is the one erase path: a plan, approvals of the plan's hash by different people,
+// and an erasure that destroys exactly what was planned. It is safe for concurrent use.
 type Eraser struct {
-	store  Store
-	config Config
+	rooms  EraseRooms
+	config EraseConfig
 }
 
-// New returns an eraser over store.
-func New(store Store, config Config) (*Eraser, error) {
-	if store == nil {
-		return nil, fmt.Errorf("making eraser without store: %w", privacy.ErrInvalid)
+// NewEraser returns an eraser.
+func NewEraser(rooms EraseRooms, config EraseConfig) (*Eraser, error) {
+	if rooms.Store == nil || rooms.Requests == nil || rooms.Ledger == nil || rooms.Vault == nil || rooms.Log == nil || rooms.Categories == nil {
+		return nil, fmt.Errorf("making eraser without all that it needs: %w", privacy.ErrInvalid)
 	}
-	return &Eraser{store: store, config: config}, nil
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Random == nil {
+		config.Random = rand.Reader
+	}
+	if config.Finish == 0 {
+		config.Finish = 10 * time.Second
+	}
+	return &Eraser{rooms: rooms, config: config}, nil
 }
 
-// Erase forgets a person for good. Only a data protection officer may. Errors wrap:
-//
-//   - [privacy.ErrForbidden]: the principal is somebody else;
-//   - [privacy.ErrNotFound]: the person is unknown, or was erased before;
-//   - [privacy.ErrUnavailable]: database or log cannot be written; nothing was erased,
-//     or it was and asking again says not found.
-func (e *Eraser) Erase(ctx context.Context, principal privacy.Principal, id privacy.DataSubjectID) (Result, error) {
-	if principal.Role != privacy.RoleDPO || principal.ID == "" {
-		return Result{}, fmt.Errorf("erasing person: %w", privacy.ErrForbidden)
+// Approvers is how many different people must approve a plan.
+func (e *Eraser) Approvers() int {
+	if e.config.OneApprover {
+		return 1
 	}
-	subject, err := e.store.AuditSubject(ctx, id)
-	if errors.Is(err, privacy.ErrDamaged) || errors.Is(err, privacy.ErrNotFound) {
-		// A key that does not open or is gone protects nobody any more. It must not stand
-		// in the way of the right to be forgotten; whether there is anybody to erase is
-		// for Erase to say, and the entry is then about somebody unknown.
-		subject, err = audit.Subject{Unknown: true}, nil
-	}
+	return 2
+}
+
+// Erasure returns what became of an erasure.
+func (e *Eraser) Erasure(ctx context.Context, id ErasureID) (ErasureRecord, error) {
+	record, err := e.rooms.Store.Erasure(ctx, id)
 	if err != nil {
-		return Result{}, fmt.Errorf("finding person to erase: %w", err)
+		return ErasureRecord{}, fmt.Errorf("reading erasure: %w", err)
 	}
-	counts, receipt, err := e.store.Erase(ctx, id, audit.Event{
-		Kind: audit.PersonErased, Outcome: audit.Done, Principal: principal, Subject: subject,
+	return e.withEntry(ctx, record)
+}
+
+// ErasureOf returns the erasure of a request.
+func (e *Eraser) ErasureOf(ctx context.Context, request RequestID) (ErasureRecord, error) {
+	record, err := e.rooms.Store.ErasureOf(ctx, request)
+	if err != nil {
+		return ErasureRecord{}, fmt.Errorf("reading erasure: %w", err)
+	}
+	return e.withEntry(ctx, record)
+}
+
+// withEntry finds the log entry of an erasure that was cut off between its commit and the
+// note of where the entry is.
+func (e *Eraser) withEntry(ctx context.Context, record ErasureRecord) (ErasureRecord, error) {
+	if record.LeafHash != ([32]byte{}) {
+		return record, nil
+	}
+	receipt, err := e.rooms.Store.FindEntry(ctx, &record)
+	if err != nil {
+		return ErasureRecord{}, fmt.Errorf("finding log entry of erasure: %w", err)
+	}
+	if err := e.rooms.Store.NoteEntry(ctx, record.ID, receipt); err != nil {
+		return ErasureRecord{}, fmt.Errorf("noting log entry of erasure: %w", err)
+	}
+	record.LogIndex, record.LeafHash = receipt.Index(), receipt.LeafHash()
+	return record, nil
+}
+
+// deny logs that an erasure was refused, and returns the refusal.
+func (e *Eraser) deny(ctx context.Context, by privacy.Principal, r *Request, plan audit.Digest, check Check, reason string) error {
+	subject, err := e.rooms.Requests.subject(ctx, r.DataSubject)
+	if err != nil {
+		return err
+	}
+	_, err = e.rooms.Log.Append(ctx, audit.Event{
+		Kind: audit.ErasureDenied, Outcome: audit.Denied, Principal: by, Subject: subject, Checks: []string{string(check)}, List: plan,
 	})
 	if err != nil {
-		return Result{}, fmt.Errorf("erasing person: %w", err)
+		return fmt.Errorf("logging a refused erasure: %w", err)
 	}
-	if e.config.Forget != nil {
-		e.config.Forget(id)
+	article := lawOf(r.Regime).erasure
+	if check == CheckNoHold {
+		article = "GDPR Article 17(3)(e)"
 	}
-	if receipt.IsZero() {
-		return Result{}, fmt.Errorf("erasing person without a log entry: %w", privacy.ErrUnavailable)
+	return &Refusal{Check: string(check), Article: article, Reason: reason}
+}
+
+// mayErase admits data protection officers.
+func mayErase(by privacy.Principal) error {
+	if by.Role != privacy.RoleDPO || by.ID == "" {
+		return fmt.Errorf("erasing person: %w", privacy.ErrForbidden)
 	}
-	return Result{Counts: counts, Receipt: receipt}, nil
+	return nil
+}
+
+// isRefusal reports whether err is one by a check.
+func isRefusal(err error, check Check) bool {
+	refusal, ok := errors.AsType[*Refusal](err)
+	return ok && refusal.Check == string(check)
 }

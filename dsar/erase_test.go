@@ -1,35 +1,14 @@
 package dsar_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"testing"
+	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/privacy"
 )
-
-// store answers as it is told and keeps what it was asked. The real one is tested in
-// package postgres, with the database.
-type store struct {
-	subject    audit.Subject
-	subjectErr error
-	counts     dsar.Counts
-	receipt    audit.Receipt
-	eraseErr   error
-	events     []audit.Event
-}
-
-func (s *store) AuditSubject(context.Context, privacy.DataSubjectID) (audit.Subject, error) {
-	return s.subject, s.subjectErr
-}
-
-func (s *store) Erase(_ context.Context, _ privacy.DataSubjectID, event audit.Event) (dsar.Counts, audit.Receipt, error) {
-	s.events = append(s.events, event)
-	return s.counts, s.receipt, s.eraseErr
-}
 
 var (
 	person  = privacy.DataSubjectID{1}
@@ -38,63 +17,83 @@ var (
 	receipt = audit.Committed([16]byte{1}, [32]byte{2}, 3)
 )
 
-func TestErase(t *testing.T) {
+func TestNewEraserRefuses(t *testing.T) {
 	t.Parallel()
-	unknown := audit.Subject{Unknown: true}
-	tests := map[string]struct {
-		principal privacy.Principal
-		store     store
-		want      error
-		subject   *audit.Subject // of the event that the store was given, if it was
-		forgotten bool
+	if _, err := dsar.NewEraser(dsar.EraseRooms{}, dsar.EraseConfig{}); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("an eraser without anything: %v", err)
+	}
+}
+
+func sampleHoldings() dsar.Holdings {
+	return dsar.Holdings{
+		Wrapped: []byte("key"), Jurisdiction: "TR",
+		Records:     []dsar.HeldRecord{{Slot: [16]byte{1}, Version: 1}, {Slot: [16]byte{2}, Version: 7}},
+		Streams:     []dsar.HeldStream{{Slot: [16]byte{3}, First: 0, Last: 4, LastVersion: 2, LastEvents: 9, Chunks: 5, Events: 265, Versions: 12}},
+		Identifiers: []dsar.HeldIdentifier{{Kind: privacy.Email, BlindIndex: []byte{1}}, {Kind: privacy.Phone, BlindIndex: []byte{1}}},
+		Consents:    3, LastConsent: time.UnixMicro(1),
+		Holds: []dsar.HoldOn{{Hold: [16]byte{1}, Scope: [16]byte{1}}, {Hold: [16]byte{2}, Scope: [16]byte{2}}},
+	}
+}
+
+// TestHoldingsDigest: whatever is different, but for the order, makes another digest.
+func TestHoldingsDigest(t *testing.T) {
+	t.Parallel()
+	seen := map[audit.Digest]string{}
+	for name, change := range map[string]func(*dsar.Holdings){
+		"as it is":            func(*dsar.Holdings) {},
+		"no key":              func(h *dsar.Holdings) { h.Wrapped = nil },
+		"another key":         func(h *dsar.Holdings) { h.Wrapped = []byte("k") },
+		"another version":     func(h *dsar.Holdings) { h.Records[1].Version++ },
+		"another slot":        func(h *dsar.Holdings) { h.Records[1].Slot[0]++ },
+		"a record less":       func(h *dsar.Holdings) { h.Records = h.Records[:1] },
+		"first chunk gone":    func(h *dsar.Holdings) { h.Streams[0].First++ },
+		"another last chunk":  func(h *dsar.Holdings) { h.Streams[0].Last++ },
+		"last chunk changed":  func(h *dsar.Holdings) { h.Streams[0].LastVersion++ },
+		"last chunk longer":   func(h *dsar.Holdings) { h.Streams[0].LastEvents++ },
+		"a stream less":       func(h *dsar.Holdings) { h.Streams = nil },
+		"another kind":        func(h *dsar.Holdings) { h.Identifiers[1].Kind = privacy.CookieID },
+		"another identifier":  func(h *dsar.Holdings) { h.Identifiers[1].BlindIndex = []byte{2} },
+		"a consent more":      func(h *dsar.Holdings) { h.Consents++ },
+		"another last choice": func(h *dsar.Holdings) { h.LastConsent = time.UnixMicro(2) },
+	} {
+		h := sampleHoldings()
+		change(&h)
+		digest := h.Digest()
+		if other, twice := seen[digest]; twice {
+			t.Errorf("%s and %s have one digest", name, other)
+		}
+		seen[digest] = name
+	}
+	order := sampleHoldings()
+	order.Records[0], order.Records[1] = order.Records[1], order.Records[0]
+	order.Identifiers[0], order.Identifiers[1] = order.Identifiers[1], order.Identifiers[0]
+	// What takes the longer the more there is, is no part of it.
+	order.Streams[0].Chunks, order.Streams[0].Events, order.Streams[0].Versions = 0, 0, 0
+	if as := sampleHoldings(); order.Digest() != as.Digest() {
+		t.Error("the order, or a sum, makes another digest")
+	}
+}
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	as := sampleHoldings()
+	order := dsar.ShredOrder{Held: as.Digest(), Holds: []dsar.HoldOn{as.Holds[1], as.Holds[0]}}
+	if err := order.Compare(&as); err != nil {
+		t.Errorf("nothing has changed: %v", err)
+	}
+	for name, c := range map[string]struct {
+		change func(*dsar.Holdings)
+		want   error
 	}{
-		"erased":         {dpo, store{subject: subject, receipt: receipt}, nil, &subject, true},
-		"key damaged":    {dpo, store{subjectErr: fmt.Errorf("opening: %w", privacy.ErrDamaged), receipt: receipt}, nil, &unknown, true},
-		"key lost":       {dpo, store{subjectErr: privacy.ErrNotFound, receipt: receipt}, nil, &unknown, true},
-		"nobody":         {dpo, store{subjectErr: privacy.ErrNotFound, eraseErr: privacy.ErrNotFound}, privacy.ErrNotFound, &unknown, false},
-		"database down":  {dpo, store{subjectErr: privacy.ErrUnavailable}, privacy.ErrUnavailable, nil, false},
-		"log down":       {dpo, store{subject: subject, eraseErr: privacy.ErrUnavailable}, privacy.ErrUnavailable, &subject, false},
-		"no evidence":    {dpo, store{subject: subject}, privacy.ErrUnavailable, &subject, true},
-		"auditor":        {privacy.Principal{ID: "a", Role: privacy.RoleAuditor}, store{subject: subject, receipt: receipt}, privacy.ErrForbidden, nil, false},
-		"service":        {privacy.Principal{ID: "s", Role: privacy.RoleService, Recipient: "shop"}, store{subject: subject, receipt: receipt}, privacy.ErrForbidden, nil, false},
-		"ingest":         {privacy.Principal{ID: "i", Role: privacy.RoleIngest}, store{subject: subject, receipt: receipt}, privacy.ErrForbidden, nil, false},
-		"nameless":       {privacy.Principal{Role: privacy.RoleDPO}, store{subject: subject, receipt: receipt}, privacy.ErrForbidden, nil, false},
-		"nobody in role": {privacy.Principal{}, store{subject: subject, receipt: receipt}, privacy.ErrForbidden, nil, false},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			forgotten := 0
-			eraser, err := dsar.New(&test.store, dsar.Config{Forget: func(id privacy.DataSubjectID) {
-				if id == person {
-					forgotten++
-				}
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			result, err := eraser.Erase(t.Context(), test.principal, person)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Fatalf("got %v, want %v", err, test.want)
-			}
-			if err == nil && result.Receipt != receipt || err != nil && result != (dsar.Result{}) {
-				t.Errorf("result %+v", result)
-			}
-			if (forgotten == 1) != test.forgotten {
-				t.Errorf("caches were told %d times", forgotten)
-			}
-			switch {
-			case test.subject == nil && len(test.store.events) != 0:
-				t.Error("the store was asked to erase")
-			case test.subject != nil:
-				event := test.store.events[0]
-				if event.Kind != audit.PersonErased || event.Outcome != audit.Done || event.Principal != dpo || event.Subject != *test.subject {
-					t.Errorf("the event says %s %s", event.Kind, event.Outcome)
-				}
-			}
-		})
-	}
-	if _, err := dsar.New(nil, dsar.Config{}); !errors.Is(err, privacy.ErrInvalid) {
-		t.Errorf("an eraser without store: %v", err)
+		"a hold on everything": {func(h *dsar.Holdings) { h.Holds = append(h.Holds, dsar.HoldOn{Hold: [16]byte{9}}) }, dsar.ErrHeld},
+		"a partial hold more":  {func(h *dsar.Holdings) { h.Holds = append(h.Holds, dsar.HoldOn{Hold: [16]byte{9}, Scope: [16]byte{1}}) }, dsar.ErrChanged},
+		"a partial hold less":  {func(h *dsar.Holdings) { h.Holds = h.Holds[:1] }, dsar.ErrChanged},
+		"a record":             {func(h *dsar.Holdings) { h.Records[0].Version++ }, dsar.ErrChanged},
+	} {
+		now := sampleHoldings()
+		c.change(&now)
+		if err := order.Compare(&now); !errors.Is(err, c.want) || !errors.Is(err, privacy.ErrConflict) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 }

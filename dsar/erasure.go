@@ -148,7 +148,7 @@ type LedgerRecord struct {
 
 // LedgerPosition is where a line stands in the ledger.
 type LedgerPosition struct {
-	Sequence uint64 // from 0
+	Sequence uint64 // from 1
 	LineHash [32]byte
 }
 

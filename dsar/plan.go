@@ -31,7 +31,7 @@ type Plan struct {
 	Consents    int64               `json:"consents"`
 	Withheld    []Withheld          `json:"withheld"`
 	// Processors are those who will be told.
-	Processors []privacy.RecipientID `json:"processors"`
+	Processors []string `json:"processors"`
 }
 
 // PlannedCategory is a sealed record.

@@ -31,7 +31,7 @@ func samplePlan(t testing.TB) *dsar.Plan {
 			{Category: "purchases", Ground: "tax_records", Article: "CZ 235/2004 § 35", Until: time.Date(2036, 12, 31, 0, 0, 0, 0, time.UTC), Items: 12},
 			{Category: "contact", Attribute: "last_name", Ground: "legal_hold", Article: "GDPR 17(3)(e)", Items: 1},
 		},
-		Processors: []privacy.RecipientID{"newsletter_engine"},
+		Processors: []string{"newsletter_engine"},
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 type known struct {
 	identifier privacy.Identifier
 	indexes    [][]byte
+	tags       [][16]byte // by which it would be suppressed
+	suppressed bool
 	person     *person
 	item       *Item // that brought it, if it is new
 }
@@ -42,7 +44,10 @@ rows:
 				}
 				key := string(identifier.Kind) + "\x00" + string(indexes[0])
 				if k, ok = byIndex[key]; !ok {
-					k = &known{identifier: identifier, indexes: indexes}
+					k = &known{identifier: identifier, indexes: indexes, tags: make([][16]byte, len(indexes))}
+					for i := range indexes {
+						k.tags[i] = l.vault.SuppressionTag(identifier.Kind, indexes[i])
+					}
 					byIndex[key] = k
 					all = append(all, k)
 				}
@@ -57,21 +62,22 @@ rows:
 
 // identify asks the store whom the identifiers name and gives each row its person, in
 // the order of the rows: nobody known makes a new person, one known person takes the
-// row and its new identifiers, and a row that names two different people is rejected.
+// row and its new identifiers, and a row that names two different people is rejected, and
+// so is one that names somebody who was erased.
 // Following the rows one by one makes the result independent of where a batch ends.
 func (l *Loader) identify(ctx context.Context, items []*Item, of [][]*known, all []*known) (people []*person, conflicts []Reject, err error) {
 	lookups := make([]Lookup, len(all))
 	for i, k := range all {
-		lookups[i] = Lookup{Kind: k.identifier.Kind, BlindIndexes: k.indexes}
+		lookups[i] = Lookup{Kind: k.identifier.Kind, BlindIndexes: k.indexes, Suppressions: k.tags}
 	}
-	ids, err := l.store.Resolve(ctx, lookups)
+	found, err := l.store.Resolve(ctx, lookups)
 	if err != nil {
 		return nil, nil, fmt.Errorf("resolving identifiers: %w", err)
 	}
 	byID := map[privacy.DataSubjectID]*person{}
 	for i, k := range all {
-		k.person = nil
-		if id := ids[i]; !id.IsZero() {
+		k.person, k.suppressed = nil, found[i].Suppressed
+		if id := found[i].Person; !id.IsZero() {
 			if byID[id] == nil {
 				byID[id] = &person{id: id}
 			}
@@ -80,12 +86,17 @@ func (l *Loader) identify(ctx context.Context, items []*Item, of [][]*known, all
 	}
 	for i, item := range items {
 		var owner *person
-		conflict := false
+		conflict, suppressed := false, false
 		for _, k := range of[i] {
+			suppressed = suppressed || k.suppressed
 			if k.person != nil {
 				conflict = conflict || owner != nil && owner != k.person
 				owner = k.person
 			}
+		}
+		if suppressed {
+			conflicts = append(conflicts, Reject{item.Row, Suppressed, "/identifiers"})
+			continue
 		}
 		if conflict {
 			conflicts = append(conflicts, Reject{item.Row, IdentifierConflict, "/identifiers"})

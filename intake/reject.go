@@ -27,6 +27,7 @@ const (
 	MissingIdentifier  Reason = "missing_identifier"  // nobody to attach the row to
 	BadIdentifier      Reason = "bad_identifier"      // an identifier without a normal form
 	IdentifierConflict Reason = "identifier_conflict" // identifiers of two different people
+	Suppressed         Reason = "suppressed"          // names an identifier of somebody who was erased
 	UnknownAttribute   Reason = "unknown_attribute"   // not in the catalogue
 	UnknownEvent       Reason = "unknown_event"       // an event type that has no stream
 	UnknownValue       Reason = "unknown_value"       // not in the mapping's table

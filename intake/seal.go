@@ -125,7 +125,7 @@ func (l *Loader) seal(d *dossier, held Held, out *Changes) error {
 	}
 	before := out.size()
 	for _, k := range d.identifiers {
-		out.Identifiers = append(out.Identifiers, NewIdentifier{ID: d.id, Kind: k.identifier.Kind, BlindIndex: k.indexes[0]})
+		out.Identifiers = append(out.Identifiers, NewIdentifier{ID: d.id, Kind: k.identifier.Kind, BlindIndex: k.indexes[0], Suppressions: k.tags})
 		k.item.changed = true
 	}
 	for _, w := range d.records {

@@ -12,16 +12,17 @@ import (
 // Store keeps sealed records. A batch costs it three calls, each of which must be one
 // round trip: Resolve, Held, Commit.
 type Store interface {
-	// Resolve returns the person of each lookup, zero where nobody has the identifier.
-	Resolve(ctx context.Context, lookups []Lookup) ([]privacy.DataSubjectID, error)
+	// Resolve returns what each lookup found.
+	Resolve(ctx context.Context, lookups []Lookup) ([]Resolved, error)
 	// Held returns what is stored of each person that a batch touches, in the order of
 	// wanted. A person who does not exist (any more) has no wrapped key.
 	Held(ctx context.Context, wanted []Wanted) ([]Held, error)
 	// Commit writes all changes and the event in one transaction and returns when they
 	// are durable. It must fail with [privacy.ErrConflict], having changed nothing, if
 	// a version is not the one after the stored one, if something that is added is
-	// there already (but for a consent record, which is then left alone), or if an
-	// existing person was erased meanwhile.
+	// there already (but for a consent record, which is then left alone), if an
+	// existing person was erased meanwhile, or if an identifier that is added is suppressed:
+	// an erasure comes wholly before a batch, and is then obeyed, or wholly after it.
 	Commit(ctx context.Context, changes Changes, event audit.Event) (audit.Receipt, error)
 	// Progress returns how far a file was loaded, the zero value if it was not begun.
 	Progress(ctx context.Context, file, mapping audit.Digest) (Progress, error)
@@ -33,6 +34,16 @@ type Store interface {
 type Lookup struct {
 	Kind         privacy.IdentifierKind
 	BlindIndexes [][]byte
+	// Suppressions are the tags by which an erasure would have suppressed it.
+	Suppressions [][16]byte
+}
+
+// Resolved is what is known of an identifier.
+type Resolved struct {
+	// Person has it; zero: nobody.
+	Person privacy.DataSubjectID
+	// Suppressed: somebody had it who was erased, and it may not come back.
+	Suppressed bool
 }
 
 // Wanted is what a batch needs to know of one person.
@@ -95,6 +106,8 @@ type NewIdentifier struct {
 	ID         privacy.DataSubjectID
 	Kind       privacy.IdentifierKind
 	BlindIndex []byte
+	// Suppressions are those of the [Lookup].
+	Suppressions [][16]byte
 }
 
 // RecordChange is a sealed record; version 1 is new, any other replaces the one before.

@@ -141,11 +141,7 @@ func TestCaseEndsWithThePerson(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	event := caseEvent(audit.PersonErased, id)
-	event.Principal = dpo
-	if _, _, err := NewEraseStore(NewVaultStore(db, newKeys(t).Vault()), log).Erase(t.Context(), id, event); err != nil {
-		t.Fatal(err)
-	}
+	eraseAtOnce(t, NewVaultStore(db, newKeys(t).Vault()), log, id)
 	if _, err := store.Find(t.Context(), opened.ID); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("the case of an erased person: %v", err)
 	}

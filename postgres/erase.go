@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -13,11 +12,20 @@ import (
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// EraseStore erases people. mahrem_app may delete nothing: it calls a function of the
-// database's owner that does this and nothing else.
+// EraseStore erases people. mahrem_app may delete nothing: it calls functions of the
+// database's owner that do this and nothing else.
 type EraseStore struct {
 	*VaultStore
-	log transactor
+	log    transactor
+	config EraseStoreConfig
+}
+
+// EraseStoreConfig has defaults for everything.
+type EraseStoreConfig struct {
+	// Tell adds to the transaction of an erasure what tells others of it, such as the
+	// deliveries to processors. It is called before the key is destroyed and before the
+	// ledger is written, and not when an erasure is done again. Nil: nobody is told.
+	Tell func(ctx context.Context, tx pgx.Tx, request dsar.RequestID, person privacy.DataSubjectID) (int, error)
 }
 
 // transactor commits a change together with its log entry. [AuditLog] does.
@@ -25,60 +33,150 @@ type transactor interface {
 	AppendTx(ctx context.Context, event audit.Event, change func(ctx context.Context, tx pgx.Tx) error) (audit.Receipt, error)
 }
 
-var _ dsar.Store = (*EraseStore)(nil)
+var _ dsar.EraseStore = (*EraseStore)(nil)
 
 // NewEraseStore erases from the store's database, with entries in log.
-func NewEraseStore(store *VaultStore, log *AuditLog) *EraseStore {
-	return &EraseStore{VaultStore: store, log: log}
+func NewEraseStore(store *VaultStore, log *AuditLog, config EraseStoreConfig) *EraseStore {
+	return &EraseStore{VaultStore: store, log: log, config: config}
 }
 
+// Setting a legal hold takes this lock too, so that of the two one comes first. Whoever
+// writes about the person holds a weaker one and is waited for.
+const sqlEraseLock = `
+select 1 from vault.data_subject where data_subject_id = $1 and not erasing for update`
+
+const sqlEraseApprovals = `
+select count(*) from dsar.approval where request_id = $1 and plan_hash = $2`
+
+const sqlEraseWithheld = `
+insert into dsar.withheld (withheld_id, erasure_id, until, hold_id, sealed)
+values ($1, $2, $3, $4, $5)`
+
+const sqlEraseWithheldKey = `
+insert into keyring.withheld_key (withheld_id, wrapped) values ($1, $2)`
+
+const sqlEraseWithheldParts = `
+insert into dsar.withheld_part (withheld_id, part, sealed)
+select $1, p.place - 1, p.sealed
+from unnest($2::bytea[]) with ordinality p (sealed, place)`
+
+const sqlEraseSuppress = `
+insert into dsar.suppression (tag, erasure_id, created_at)
+select t.tag, $2, clock_timestamp()
+from unnest($1::bytea[]) t (tag)
+on conflict (tag, erasure_id) do nothing`
+
+// The one call that destroys keys of people.
 const sqlEraseShred = `
-	select people, key_digests, identifiers, consents, exposures, cases, erased_at
-	from vault.shred($1, $2, $3, $4, $5, $6, $7)`
+select people, key_digests, identifiers, consents, exposures, cases, erased_at
+from vault.shred($1, $2, $3, $4, $5, $6, $7)`
 
-const sqlEraseSweep = `
-	select rows_deleted, people
-	from vault.sweep($1, $2)`
+const sqlEraseLedger = `
+insert into dsar.ledger (sequence, line_hash) values ($1, $2)
+on conflict (sequence) do nothing`
 
-const sqlEraseCounts = `
-	select records, chunks, fingerprints
-	from dsar.erasure
-	where erasure_id = $1`
-
-// Erase is [dsar.Store]'s.
-func (s *EraseStore) Erase(ctx context.Context, id privacy.DataSubjectID, event audit.Event) (dsar.Counts, audit.Receipt, error) {
-	erasure, err := dsar.NewErasureID(rand.Reader)
-	if err != nil {
-		return dsar.Counts{}, audit.Receipt{}, err
-	}
-	nothing, err := s.vault.SealHouse("erasure/withheld", []byte("[]"))
-	if err != nil {
-		return dsar.Counts{}, audit.Receipt{}, err
-	}
-	var counts dsar.Counts
-	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		var people, cases int64
-		var digests [][]byte
-		var at *time.Time
-		err := tx.QueryRow(ctx, sqlEraseShred, [16]byte(id), [16]byte(erasure), nil, make([]byte, 32), nothing, 0, 0).Scan(
-			&people, &digests, &counts.Identifiers, &counts.Consents, &counts.Exposures, &cases, &at)
+// Shred is [dsar.EraseStore]'s.
+func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shredded, audit.Receipt, error) {
+	var done dsar.Shredded
+	receipt, err := s.log.AppendTx(ctx, order.Event, func(ctx context.Context, tx pgx.Tx) error {
+		identifiers, err := s.compare(ctx, tx, &order)
 		if err != nil {
-			return translate(err)
+			return err
 		}
-		if people == 0 {
-			return privacy.ErrNotFound
-		}
-		counts.Keys = int64(len(digests))
-		for people = 0; people == 0; {
-			var rows int64
-			if err := tx.QueryRow(ctx, sqlEraseSweep, 100000, [16]byte(erasure)).Scan(&rows, &people); err != nil {
-				return translate(err)
+		if order.Step != nil {
+			if err := TakeTx(ctx, tx, *order.Step); err != nil {
+				return err
 			}
 		}
-		return translate(tx.QueryRow(ctx, sqlEraseCounts, [16]byte(erasure)).Scan(&counts.Records, &counts.Chunks, &counts.Fingerprints))
+		if s.config.Tell != nil && !order.Forced {
+			if _, err := s.config.Tell(ctx, tx, order.Request, order.Person); err != nil {
+				return err
+			}
+		}
+		tags := make([][16]byte, len(identifiers))
+		for i := range identifiers {
+			tags[i] = order.Suppress(identifiers[i])
+		}
+		if err := keep(ctx, tx, &order, tags); err != nil {
+			return err
+		}
+		if done.Ledger, err = order.Record(ctx, tags); err != nil {
+			return fmt.Errorf("writing erasure ledger: %w", err)
+		}
+		done.Suppressed = int64(len(tags))
+		return destroy(ctx, tx, &order, &done)
 	})
 	if err != nil {
-		return dsar.Counts{}, audit.Receipt{}, fmt.Errorf("erasing rows: %w", err)
+		return dsar.Shredded{}, audit.Receipt{}, fmt.Errorf("shredding: %w", err)
 	}
-	return counts, receipt, nil
+	return done, receipt, nil
+}
+
+// compare locks the person and makes sure that nothing has changed.
+func (s *EraseStore) compare(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder) ([]dsar.HeldIdentifier, error) {
+	batch := &pgx.Batch{}
+	locked := false
+	batch.Queue(sqlEraseLock, [16]byte(order.Person)).Query(func(rows pgx.Rows) error {
+		locked = rows.Next()
+		rows.Close()
+		return rows.Err()
+	})
+	var now dsar.Holdings
+	queueHoldings(batch, order.Person, &now, false)
+	var approvals int
+	batch.Queue(sqlEraseApprovals, [16]byte(order.Request), order.Plan[:]).QueryRow(func(row pgx.Row) error { return row.Scan(&approvals) })
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, translate(err)
+	}
+	switch {
+	case !locked:
+		return nil, privacy.ErrNotFound
+	case order.Forced:
+		return now.Identifiers, nil
+	case approvals < order.Approvals:
+		return nil, fmt.Errorf("erasing without approval: %w", privacy.ErrForbidden)
+	}
+	return now.Identifiers, order.Compare(&now)
+}
+
+// keep stores what outlives the person.
+func keep(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]byte) error {
+	batch := &pgx.Batch{}
+	if len(tags) > 0 {
+		batch.Queue(sqlEraseSuppress, tagBytes(tags), [16]byte(order.Erasure))
+	}
+	for i := range order.Withheld {
+		w := &order.Withheld[i]
+		batch.Queue(sqlEraseWithheld, w.ID, [16]byte(order.Erasure), optionalTime(w.Until), optionalID(w.Hold), w.Head)
+		batch.Queue(sqlEraseWithheldKey, w.ID, w.Wrapped)
+		batch.Queue(sqlEraseWithheldParts, w.ID, w.Parts)
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	return translate(tx.SendBatch(ctx, batch).Close())
+}
+
+// destroy is what cannot be undone. Nothing but a lost connection can make it fail.
+func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, done *dsar.Shredded) error {
+	batch := &pgx.Batch{}
+	var people int64
+	var digests [][]byte
+	var at *time.Time
+	batch.Queue(sqlEraseShred, [16]byte(order.Person), [16]byte(order.Erasure), optionalID(order.Request), order.Plan[:],
+		order.List, done.Suppressed, int64(done.Ledger.Sequence)).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&people, &digests, &done.Counts.Identifiers, &done.Counts.Consents, &done.Counts.Exposures, &done.Counts.Cases, &at)
+	})
+	batch.Queue(sqlEraseLedger, int64(done.Ledger.Sequence), done.Ledger.LineHash[:])
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return translate(err)
+	}
+	if people != 1 || at == nil {
+		return privacy.ErrNotFound
+	}
+	done.At, done.Counts.Keys, done.KeyDigests = at.UTC(), int64(len(digests)), nil
+	for _, digest := range digests {
+		done.KeyDigests = append(done.KeyDigests, audit.Digest(digest))
+	}
+	return nil
 }

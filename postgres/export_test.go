@@ -250,10 +250,7 @@ func TestLinksThatAreDead(t *testing.T) {
 		t.Errorf("swept %d files, %v", n, err)
 	}
 	// Whoever is erased takes their links and exports along.
-	subject := r.person.key.Subject()
-	if _, _, err := NewEraseStore(r.store.VaultStore, r.log).Erase(t.Context(), r.person.id, audit.Event{Kind: audit.PersonErased, Outcome: audit.Done, Principal: officer, Subject: subject}); err != nil {
-		t.Fatal(err)
-	}
+	eraseAtOnce(t, r.store.VaultStore, r.log, r.person.id)
 	if err := fetch(token); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("after the erasure: %v", err)
 	}
@@ -264,7 +261,7 @@ func TestLinksThatAreDead(t *testing.T) {
 	if _, err := r.exporter.Export(t.Context(), officer, job); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("an export after the erasure: %v", err)
 	}
-	if _, err := r.store.Record(t.Context(), r.person.id, audit.Event{Kind: audit.PersonExported, Outcome: audit.Done, Principal: officer, Subject: subject}); !errors.Is(err, privacy.ErrNotFound) {
+	if _, err := r.store.Record(t.Context(), r.person.id, audit.Event{Kind: audit.PersonExported, Outcome: audit.Done, Principal: officer, Subject: r.person.key.Subject()}); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("an export that an erasure has overtaken: %v", err)
 	}
 	if n, err := r.links.Sweep(t.Context(), now.Add(2*time.Hour)); err != nil || n != 1 {

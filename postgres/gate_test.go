@@ -15,7 +15,6 @@ import (
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
-	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/policies"
@@ -341,10 +340,7 @@ func TestUnknownPeopleLookNeverAsked(t *testing.T) {
 	if answer := b.mustAsk(t, service("recommender"), b.groups(t, erased)); answer.Decision != gate.Allow {
 		t.Fatal("the person to be erased has consented")
 	}
-	eraser := newEraser(t, NewEraseStore(NewVaultStore(b.db, b.keys.Vault()), b.log), dsar.Config{})
-	if _, err := eraser.Erase(t.Context(), dpo, erased.DataSubject()); err != nil {
-		t.Fatal(err)
-	}
+	eraseAtOnce(t, NewVaultStore(b.db, b.keys.Vault()), b.log, erased.DataSubject())
 	want := b.mustAsk(t, service("recommender"), b.groups(t, neverAsked))
 	if want.Decision != gate.Deny {
 		t.Fatalf("never asked: %s", want.Decision)

@@ -28,33 +28,36 @@ select q.position, i.data_subject_id
 from unnest($1::bigint[], $2::text[], $3::bytea[]) as q (position, kind, blind_index)
 join vault.identifier i on i.kind = q.kind and i.blind_index = q.blind_index`
 
-// Resolve implements [intake.Store].
-func (s *IntakeStore) Resolve(ctx context.Context, lookups []intake.Lookup) ([]privacy.DataSubjectID, error) {
-	var positions []int64
+const sqlIntakeSuppressed = `
+select q.position
+from unnest($1::bigint[], $2::bytea[]) as q (position, tag)
+where exists (select from dsar.suppression s where s.tag = q.tag and s.lifted_at is null)`
+
+// Resolve implements [intake.Store]: both statements in one round trip.
+func (s *IntakeStore) Resolve(ctx context.Context, lookups []intake.Lookup) ([]intake.Resolved, error) {
+	var positions, tagPositions []int64
 	var kinds []string
-	var indexes [][]byte
+	var indexes, tags [][]byte
 	for i, lookup := range lookups {
+		for _, tag := range lookup.Suppressions {
+			tagPositions, tags = append(tagPositions, int64(i)), append(tags, tag[:])
+		}
 		for _, index := range lookup.BlindIndexes {
 			positions = append(positions, int64(i))
 			kinds = append(kinds, string(lookup.Kind))
 			indexes = append(indexes, index)
 		}
 	}
-	found := make([]privacy.DataSubjectID, len(lookups))
+	found := make([]intake.Resolved, len(lookups))
 	if len(positions) == 0 {
 		return found, nil
 	}
-	rows, err := s.db.pool.Query(ctx, sqlIntakeResolve, positions, kinds, indexes)
-	if err != nil {
-		return nil, fmt.Errorf("resolving identifiers: %w", translate(err))
-	}
 	var position int64
 	var id [16]byte
-	_, err = pgx.ForEachRow(rows, []any{&position, &id}, func() error {
-		found[position] = id
-		return nil
-	})
-	if err != nil {
+	batch := &pgx.Batch{}
+	batch.Queue(sqlIntakeResolve, positions, kinds, indexes).Query(each([]any{&position, &id}, func() { found[position].Person = id }))
+	batch.Queue(sqlIntakeSuppressed, tagPositions, tags).Query(each([]any{&position}, func() { found[position].Suppressed = true }))
+	if err := s.db.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("resolving identifiers: %w", translate(err))
 	}
 	return found, nil

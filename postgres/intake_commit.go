@@ -71,16 +71,30 @@ insert into vault.identifier (data_subject_id, kind, blind_index)
 select q.data_subject_id, q.kind, q.blind_index
 from unnest($1::uuid[], $2::text[], $3::bytea[]) as q (data_subject_id, kind, blind_index)`
 
+// The statement comes after the one above, and so sees what was suppressed by an erasure
+// that the insert waited for.
+const sqlIntakeNotSuppressed = `
+select 1
+from unnest($1::bytea[]) as q (tag)
+where exists (select from dsar.suppression s where s.tag = q.tag and s.lifted_at is null)
+limit 1`
+
 func queueIdentifiers(batch *pgx.Batch, identifiers []intake.NewIdentifier) {
 	n := len(identifiers)
 	if n == 0 {
 		return
 	}
 	ids, kinds, indexes := make([][16]byte, n), make([]string, n), make([][]byte, n)
-	for i, identifier := range identifiers {
+	var tags [][]byte
+	for i := range identifiers {
+		identifier := &identifiers[i]
 		ids[i], kinds[i], indexes[i] = identifier.ID, string(identifier.Kind), identifier.BlindIndex
+		for j := range identifier.Suppressions {
+			tags = append(tags, identifier.Suppressions[j][:])
+		}
 	}
 	batch.Queue(sqlIntakeAddIdentifiers, ids, kinds, indexes)
+	batch.Queue(sqlIntakeNotSuppressed, tags).Exec(exactly(0))
 }
 
 const sqlIntakeAddRecords = `

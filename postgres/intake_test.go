@@ -85,18 +85,18 @@ func (d *desk) person(t testing.TB, number string) (privacy.DataSubjectID, *vaul
 		t.Fatal(err)
 	}
 	ids, err := d.store.Resolve(t.Context(), []intake.Lookup{{Kind: privacy.CustomerNumber, BlindIndexes: indexes}})
-	if err != nil || ids[0].IsZero() {
+	if err != nil || ids[0].Person.IsZero() {
 		t.Fatalf("customer %s is not found: %v", number, err)
 	}
-	held, err := d.store.Held(t.Context(), []intake.Wanted{{ID: ids[0]}})
+	held, err := d.store.Held(t.Context(), []intake.Wanted{{ID: ids[0].Person}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := d.vault.OpenPersonKey(ids[0], held[0].Wrapped)
+	key, err := d.vault.OpenPersonKey(ids[0].Person, held[0].Wrapped)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ids[0], key
+	return ids[0].Person, key
 }
 
 // events opens all chunks of a stream, oldest chunk first.

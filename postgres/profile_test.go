@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
@@ -199,10 +198,7 @@ func TestPersonaIsToldInACrowd(t *testing.T) {
 	if got := ask(other); got != nil {
 		t.Errorf("a crowd of one is told as %v", got)
 	}
-	eraser := newEraser(t, NewEraseStore(NewVaultStore(b.db, b.keys.Vault()), b.log), dsar.Config{})
-	if _, err := eraser.Erase(t.Context(), dpo, people[1].DataSubject()); err != nil {
-		t.Fatal(err)
-	}
+	eraseAtOnce(t, NewVaultStore(b.db, b.keys.Vault()), b.log, people[1].DataSubject())
 	if got := ask(people[0]); got != nil {
 		t.Errorf("in a crowd of %d: %v", k-1, got)
 	}

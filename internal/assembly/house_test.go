@@ -100,32 +100,23 @@ func TestDamageDoesNotStandInTheWayOfErasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan, err := house.PlanErasure(t.Context(), by, id); err != nil || plan.Token == "" || plan.Token == "damaged" {
-		t.Fatalf("sound data: token %q, %v", plan.Token, err)
-	}
 	if _, err := database.OwnerPool(t).Exec(t.Context(), `update vault.sealed_record set sealed = overlay(sealed placing '\x00' from 1)`); err != nil {
 		t.Fatal(err)
-	}
-	if plan, err := house.PlanErasure(t.Context(), by, id); err != nil || plan.Token != "damaged" {
-		t.Errorf("damaged data: token %q, %v", plan.Token, err)
-	}
-	if err := house.LogErasureDenied(t.Context(), by, id); err != nil {
-		t.Fatal(err)
-	}
-	if entry, _ := last(t, house); entry.Kind != audit.ErasureDenied || entry.Outcome != audit.Denied {
-		t.Errorf("the last entry is %s", entry.Kind)
 	}
 	if _, err := database.OwnerPool(t).Exec(t.Context(), `update keyring.person_key set wrapped = overlay(wrapped placing '\x00' from 1)`); err != nil {
 		t.Fatal(err)
 	}
-	if err := house.LogPlanShown(t.Context(), by, id); err != nil {
-		t.Errorf("with a damaged key: %v", err)
-	}
-	if entry, _ := last(t, house); entry.Kind != audit.PersonShown {
-		t.Errorf("the last entry is %s", entry.Kind)
-	}
 	if dossier, err := house.Dossier(t.Context(), by, id); err == nil || dossier != nil {
 		t.Errorf("damaged data was shown: %v", err)
+	}
+	other := privacy.Principal{ID: "second", Role: privacy.RoleDPO}
+	record, err := house.EraseAtOnce(t.Context(), by, other, privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("K-1")}, "CZ")
+	if err != nil || record.Counts.Keys != 1 || record.Counts.Records == 0 || record.LedgerSequence != 1 || record.SweptAt.IsZero() {
+		t.Errorf("erasing damaged data: %+v, %v", record.Counts, err)
+	}
+	result, err = house.Loader.LoadStream(t.Context(), strings.NewReader(line), intake.StreamOptions{Principal: by})
+	if err != nil || len(result.Rejects) != 1 || result.Rejects[0].Reason != intake.Suppressed {
+		t.Errorf("loading somebody erased again: %+v, %v", result.Rejects, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package assembly
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/mahrem/mahrem/audit"
@@ -24,7 +23,7 @@ func (h *House) Behind(ctx context.Context) (uint64, error) { return h.Ledger.Be
 // Replay erases everybody again whom the ledger says was erased. The house is one that was
 // opened for it.
 func (h *House) Replay(ctx context.Context, by privacy.Principal, progress func(what string, done, total int64)) (ledger.Replayed, error) {
-	store := h.replayStore(by)
+	store := h.replayStore(by, false)
 	replayed, err := h.Ledger.Replay(ctx, store, ledger.ReplayConfig{Tag: h.erasedTag, Progress: progress})
 	if err != nil {
 		return replayed, fmt.Errorf("replaying erasure ledger: %w", err)
@@ -41,19 +40,19 @@ type replayStore struct {
 	*postgres.LedgerStore
 	house *House
 	by    privacy.Principal
+	// broken: the erasures were broken off, and not undone by a restore.
+	broken bool
 }
 
 var _ ledger.Database = (*replayStore)(nil)
 
-func (h *House) replayStore(by privacy.Principal) *replayStore { return &replayStore{h.erased, h, by} }
+func (h *House) replayStore(by privacy.Principal, broken bool) *replayStore {
+	return &replayStore{h.erased, h, by, broken}
+}
 
 // Erase is [ledger.Database]'s.
-func (s *replayStore) Erase(ctx context.Context, id privacy.DataSubjectID, _ ledger.Record) (bool, error) {
-	_, err := s.house.Eraser.Erase(ctx, s.by, id)
-	if errors.Is(err, privacy.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+func (s *replayStore) Erase(ctx context.Context, id privacy.DataSubjectID, record ledger.Record) (bool, error) {
+	return s.house.eraseAgain(ctx, s.by, id, record, s.broken)
 }
 
 // Apply is [ledger.Database]'s.
@@ -72,7 +71,7 @@ func (h *House) finishErasures(ctx context.Context) error {
 	if len(h.broken) == 0 || h.options.Replay {
 		return nil
 	}
-	_, err := h.Ledger.Replay(ctx, h.replayStore(recovery), ledger.ReplayConfig{Tag: h.erasedTag})
+	_, err := h.Ledger.Replay(ctx, h.replayStore(recovery, true), ledger.ReplayConfig{Tag: h.erasedTag})
 	if err != nil {
 		return fmt.Errorf("finishing erasures that were broken off: %w", err)
 	}

@@ -76,9 +76,6 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
-	if h.Eraser, err = dsar.New(postgres.NewEraseStore(store, h.Log), dsar.Config{}); err != nil {
-		return err
-	}
 	for _, open := range []func() error{
 		h.openOutbox,
 		h.openRequests,
@@ -88,6 +85,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openRetention,
 		h.openCertificates,
 		h.openOpenDSR,
+		h.openEraser,
 		h.openExports,
 	} {
 		if err := open(); err != nil {

@@ -15,7 +15,6 @@ func (a *app) commands() []*cobra.Command {
 		a.consentCommand(),
 		a.caseCommand(),
 		a.dsarCommand(),
-		a.eraseCommand(),
 		a.holdCommand(),
 		a.retentionCommand(),
 		a.processorCommand(),

@@ -37,6 +37,10 @@ func (a *app) dsarCommand() *cobra.Command {
 		a.dsarNote(),
 		a.dsarExport(),
 		a.dsarOpenExport(),
+		a.dsarPlan(),
+		a.dsarApprove(),
+		a.dsarErase(),
+		a.dsarReadmit(),
 		a.dsarDeadline(),
 		a.dsarLetter(),
 	)

@@ -44,6 +44,9 @@ type Config struct {
 	// DangerAcceptUnsignedPolicies lets whoever can write to Policies decide what is done
 	// with everybody's data. It is for a machine on which rules are written.
 	DangerAcceptUnsignedPolicies bool `yaml:"danger_accept_unsigned_policies"`
+	// DangerOneApprover lets one data protection officer alone approve that somebody is
+	// erased. It is for a house that has only one.
+	DangerOneApprover bool `yaml:"danger_one_approver"`
 	// Listen is the address of the HTTP API. Empty means 127.0.0.1:8443.
 	Listen string `yaml:"listen" validate:"required,listen"`
 	// PublicURL is the https address by which others know the HTTP API, without a path. It

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -71,7 +73,9 @@ func (s *stage) erasure(ctx context.Context, act *Act) error {
 	if err != nil {
 		return err
 	}
-	result, err := s.house.Eraser.Erase(ctx, s.dpo, m.id)
+	second := privacy.Principal{ID: "demo-dpo-2", Role: privacy.RoleDPO}
+	// Whoever asks says where they are; in Dublin that is the law of the Union.
+	result, err := s.house.EraseAtOnce(ctx, s.dpo, second, m.customerNumber(), "EU")
 	if err != nil {
 		return err
 	}
@@ -88,6 +92,10 @@ func (s *stage) erasure(ctx context.Context, act *Act) error {
 		return err
 	}
 	c := result.Counts
+	comesBack, err := s.comesBack(ctx, m)
+	if err != nil {
+		return err
+	}
 	t := act.table("", "destroyed", "rows")
 	for _, line := range []struct {
 		what string
@@ -107,10 +115,28 @@ func (s *stage) erasure(ctx context.Context, act *Act) error {
 	t.row("after", string(after.Decision), why(after))
 	t.row("about somebody who never existed", string(stranger.Decision), why(stranger))
 	act.claim(before.Decision == gate.Allow && after.Decision == gate.Deny, "known before, unknown after")
+	act.claim(result.Suppressed > 0 && comesBack == intake.Suppressed, "the next file that brings them back is refused")
 	act.claim(c.Keys == 1 && errors.Is(key, privacy.ErrNotFound), "the key is destroyed")
 	act.claim(errors.Is(lookup, privacy.ErrNotFound), "nobody is found under the customer number any more")
 	act.claim(shape(after) == shape(stranger), "to a recipient, erased and never existed look the same")
 	return nil
+}
+
+// comesBack brings an erased member again, as the next export of a shop would, and returns
+// why the row is refused.
+func (s *stage) comesBack(ctx context.Context, m *Member) (intake.Reason, error) {
+	row, err := json.Marshal(map[string]any{
+		"identifiers":  []map[string]string{{"kind": "customer_number", "value": m.Customer}},
+		"jurisdiction": m.Jurisdiction, "attributes": map[string]string{"first_name": m.FirstName},
+	})
+	if err != nil {
+		return "", err
+	}
+	summary, err := s.house.Loader.LoadStream(ctx, strings.NewReader(string(row)+"\n"), intake.StreamOptions{Principal: s.dpo})
+	if err != nil || len(summary.Rejects) == 0 {
+		return "", err
+	}
+	return summary.Rejects[0].Reason, nil
 }
 
 // log: everything above is in the log, and the log proves itself.
