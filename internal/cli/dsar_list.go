@@ -75,13 +75,22 @@ newest first.`,
 	return cmd
 }
 
+// confirmBy is the last day on which receipt can be confirmed, where the law wants that,
+// until the work has begun.
+func confirmBy(r *dsar.Request) string {
+	if r.State != dsar.Received && r.State != dsar.IdentityPending {
+		return ""
+	}
+	return day(r.AcknowledgeBy)
+}
+
 func (a *app) printQueue(page dsar.Page) error {
 	document := struct {
 		Totals   dsar.Totals       `json:"totals"`
 		Requests []requestDocument `json:"requests"`
 		Next     string            `json:"next,omitempty"`
 	}{page.Totals, []requestDocument{}, ""}
-	t := table{header: []string{"request", "kind", "state", "person", "law", "due", "left"}}
+	t := table{header: []string{"request", "kind", "state", "person", "law", "due", "left", "confirm by"}}
 	for i := range page.Requests {
 		d := newRequestDocument(&page.Requests[i], page.At)
 		document.Requests = append(document.Requests, d)
@@ -89,7 +98,7 @@ func (a *app) printQueue(page dsar.Page) error {
 		if remaining == "" && d.ClosedAt == nil {
 			remaining = "waiting"
 		}
-		t.add(d.Request, d.Kind, d.State, d.Person, d.Regime, day(page.Requests[i].DueAt), remaining)
+		t.add(d.Request, d.Kind, d.State, d.Person, d.Regime, day(page.Requests[i].DueAt), remaining, confirmBy(&page.Requests[i]))
 	}
 	if page.More {
 		document.Next = document.Requests[len(document.Requests)-1].Request
