@@ -289,3 +289,26 @@ func TestLinkIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordNeedsTheKey: the row of somebody whose key was destroyed stays a while.
+func TestRecordNeedsTheKey(t *testing.T) {
+	t.Parallel()
+	db, database := newDB(t)
+	v := newKeys(t).Vault()
+	person := addPerson(t, database, v, "ayse")
+	log := newAuditLog(t, db, auditConfig())
+	store := NewExportStore(NewVaultStore(db, v), log)
+	event := audit.Event{Kind: audit.PersonExported, Outcome: audit.Done, Principal: officer, Subject: person.key.Subject()}
+	if _, err := store.Record(t.Context(), person.id, event); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := database.OwnerPool(t).Exec(t.Context(), `delete from keyring.person_key`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Record(t.Context(), person.id, event); !errors.Is(err, privacy.ErrNotFound) {
+		t.Errorf("recorded without a key: %v", err)
+	}
+	if size, err := log.Size(t.Context()); err != nil || size != 1 {
+		t.Errorf("the log has %d entries, %v", size, err)
+	}
+}

@@ -330,6 +330,7 @@ func TestExportRefuses(t *testing.T) {
 		}, errBroken},
 		"erased meanwhile": {dpo, func(h *house, _ *held, _ *Job) { h.recordErr = privacy.ErrNotFound }, privacy.ErrNotFound},
 		"log down":         {dpo, func(h *house, _ *held, _ *Job) { h.recordErr = privacy.ErrUnavailable }, privacy.ErrUnavailable},
+		"without evidence": {dpo, func(h *house, _ *held, _ *Job) { h.unlogged = true }, privacy.ErrUnavailable},
 		"log altered": {dpo, func(h *house, _ *held, _ *Job) {
 			h.entries[2].Leaf, h.entries[2].LeafHash = h.entries[3].Leaf, h.entries[3].LeafHash
 		}, privacy.ErrDamaged},
