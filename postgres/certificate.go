@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
-	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
 
@@ -80,19 +78,12 @@ func (s *CertificateStore) Facts(ctx context.Context, id certificate.ID) (certif
 	return facts, nil
 }
 
-// withheldLabel is what the list of withheld parts is sealed as.
-const withheldLabel = "erasure/withheld"
-
 // withheld opens the list that was made when the person was erased. When nothing of it is
 // left, its ground has ended and it was destroyed too.
 func (s *CertificateStore) withheld(sealed []byte, left int64) ([]certificate.Withheld, error) {
-	document, err := s.vault.OpenHouse(withheldLabel, sealed)
+	list, err := dsar.ParseWithheldList(s.vault, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("opening what was withheld: %w", err)
-	}
-	var list []dsar.Withheld
-	if err := json.Unmarshal(document, &list); err != nil {
-		return nil, fmt.Errorf("reading what was withheld: %w", privacy.ErrDamaged)
+		return nil, err
 	}
 	var out []certificate.Withheld
 	for _, w := range list {

@@ -64,7 +64,7 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := keys.Vault().SealHouse(withheldLabel, list)
+	sealed, err := keys.Vault().SealHouse(dsar.WithheldLabel, list)
 	if err != nil {
 		t.Fatal(err)
 	}
