@@ -282,6 +282,29 @@ func mustTasks(t *testing.T, p *party, r dsar.Request) []opendsr.Task {
 	return tasks
 }
 
+// TestAnErasureIsTold: the transaction that destroys the key leaves the message, which names
+// the person by the pseudonym that the recipient knows.
+func TestAnErasureIsTold(t *testing.T) {
+	t.Parallel()
+	shop, processor, _ := pair(t, opendsr.V2)
+	record, err := shop.EraseAtOnce(t.Context(), Operator("tester"), Operator("second"),
+		privacy.Identifier{Kind: privacy.Email, Value: privacy.NewPlain("ayse@example.org")}, "CZ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := shop.OpenDSR.Processors.Tasks(t.Context(), record.Request)
+	if err != nil || len(tasks) != 1 || tasks[0].State != opendsr.TaskQueued || tasks[0].Kind != dsar.Erasure {
+		t.Fatalf("%+v, %v", tasks, err)
+	}
+	if arrived, _ := shop.send(); arrived != 1 {
+		t.Error("the message did not arrive")
+	}
+	// The address was the person's own when they were erased, so it went along.
+	if theirs := processor.theirs(); theirs.Kind != dsar.Erasure || theirs.DataSubject.IsZero() || len(theirs.Tags) != 2 {
+		t.Errorf("the processor got %+v", theirs)
+	}
+}
+
 // TestADeniedRequestIsNotErased, and without callbacks the shop asks.
 func TestADeniedRequestIsNotErased(t *testing.T) {
 	t.Parallel()
