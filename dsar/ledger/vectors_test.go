@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // TestVector holds the format to a file that was written once, by hand from
@@ -39,6 +43,39 @@ func TestVector(t *testing.T) {
 			t.Errorf("line %d has another hash", i)
 		}
 		previous = sum[:]
+	}
+}
+
+// TestOneSpelling: a record that could be written in two ways could be changed unseen by
+// whoever compares texts.
+func TestOneSpelling(t *testing.T) {
+	t.Parallel()
+	r := sample(1)
+	r.Sequence = 7
+	right := string(appendText(nil, &r))
+	for _, change := range [][2]string{
+		{"7 ", "07 "},
+		{"7 ", "+7 "},
+		{"Z ", "+00:00 "},
+		{":59Z", ":59.0Z"},
+		{"T00", "t00"},
+		{" 04", " 0400"},
+		{"01000100000000000000000000000000", "0100010000000000000000000000000A"},
+		{"02000100000000000000000000000000", "00000000000000000000000000000000"},
+		{" 0500", " ,0500"},
+		{" 0500", "  0500"},
+		{"erased", "Erased"},
+	} {
+		text := strings.Replace(right, change[0], change[1], 1)
+		if text == right {
+			t.Fatalf("%q is not in %q", change[0], right)
+		}
+		if _, err := parseText([]byte(text)); !errors.Is(err, privacy.ErrDamaged) {
+			t.Errorf("%q: %v, want ErrDamaged", text, err)
+		}
+	}
+	if _, err := parseText([]byte(right)); err != nil {
+		t.Error(err)
 	}
 }
 
