@@ -15,7 +15,8 @@ help: ## list the commands
 # What -short leaves out is arithmetic over whole fact spaces, a year of asking and every day of every law.
 test: ensure-postgres ensure-cc lint ## check style, run all tests under the race detector, then the long ones without it
 	$(GO) test -race -short -p 2 -timeout 20m ./...
-	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock
+	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger
+	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)
