@@ -380,7 +380,7 @@ func (r *restore) nothingInClear() {
 	}
 	// What stands in the tables of every PostgreSQL, such as the Marshall Islands among the
 	// collations, says nothing about anybody.
-	empty, err := localpg.StartThrowaway(r.Context())
+	empty, err := localpg.Start(r.Context(), localpg.Config{})
 	if err != nil {
 		r.Fatal(err)
 	}
