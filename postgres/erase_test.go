@@ -102,7 +102,7 @@ func (e *erasing) rebuild(t testing.TB) {
 
 func (e *erasing) person(t testing.TB, name string) heldPerson {
 	t.Helper()
-	return addPerson(t, e.database, e.vault, name)
+	return addPersonWith(t, e.db.pool, e.vault, name)
 }
 
 // request opens a request for erasure and proves the identity.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
@@ -48,7 +50,12 @@ var plains = cmp.Comparer(func(a, b privacy.Plain) bool { return a == b })
 // addPerson writes a person as the application role does, through pool.
 func addPerson(t testing.TB, database *pgtest.Database, v *vault.Vault, name string) heldPerson {
 	t.Helper()
-	pool := database.Pool(t)
+	return addPersonWith(t, database.Pool(t), v, name)
+}
+
+// addPersonWith is [addPerson] for tests with so many people that they share a pool.
+func addPersonWith(t testing.TB, pool *pgxpool.Pool, v *vault.Vault, name string) heldPerson {
+	t.Helper()
 	exec := func(statement string, arguments ...any) {
 		t.Helper()
 		if _, err := pool.Exec(t.Context(), statement, arguments...); err != nil {
