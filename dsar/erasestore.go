@@ -35,6 +35,10 @@ type EraseStore interface {
 
 	// Shred erases a person, see [ShredOrder].
 	Shred(ctx context.Context, order ShredOrder) (Shredded, audit.Receipt, error)
+	// ShredOrphan destroys the key of somebody of whom there is nothing else (any more). It
+	// MUST fail with [privacy.ErrNotFound] if there is no key, and with
+	// [privacy.ErrConflict], having changed nothing, if there is more.
+	ShredOrphan(ctx context.Context, id privacy.DataSubjectID, event audit.Event) (audit.Receipt, error)
 	// Erasure returns an erasure, [privacy.ErrNotFound] if there is none; so does ErasureOf
 	// for that of a request. One whose place in the log is not noted has a zero LeafHash.
 	Erasure(ctx context.Context, id ErasureID) (ErasureRecord, error)

@@ -206,15 +206,26 @@ func (e *Eraser) again(ctx context.Context, by privacy.Principal, person privacy
 func (e *Eraser) tryAgain(ctx context.Context, by privacy.Principal, person privacy.DataSubjectID, line LedgerRecord, at LedgerPosition, kind audit.Kind) (ErasureRecord, bool, error) {
 	record, err := e.rooms.Store.Erasure(ctx, line.Erasure)
 	if err == nil {
-		record, err = e.withEntry(ctx, record)
-		return record, false, err
-	}
-	if !errors.Is(err, privacy.ErrNotFound) {
+		if record, err = e.withEntry(ctx, record); err != nil {
+			return ErasureRecord{}, false, err
+		}
+		destroyed, err := e.shredOrphan(ctx, by, person, line)
+		if !errors.Is(err, privacy.ErrConflict) {
+			return record, destroyed, err
+		}
+		// All of the person is back, and so is what says that they were erased: a restore
+		// that took some tables and left others. They are erased anew, in no request's name.
+		if line.Erasure, err = NewErasureID(e.config.Random); err != nil {
+			return ErasureRecord{}, false, err
+		}
+		line.Request = RequestID{}
+	} else if !errors.Is(err, privacy.ErrNotFound) {
 		return ErasureRecord{}, false, err
 	}
 	p, err := e.prepare(ctx, person, line.Request)
 	if errors.Is(err, privacy.ErrNotFound) {
-		return ErasureRecord{}, false, nil
+		destroyed, err := e.shredOrphan(ctx, by, person, line)
+		return ErasureRecord{}, destroyed, err
 	}
 	if err != nil {
 		return ErasureRecord{}, false, err
@@ -259,4 +270,16 @@ func (e *Eraser) tryAgain(ctx context.Context, by privacy.Principal, person priv
 	}
 	record, err = e.done(ctx, &order, done, withheldOf(p.kept), receipt)
 	return record, err == nil, err
+}
+
+// shredOrphan destroys the key of somebody who is erased, if an older backup of the keys has
+// brought it back. It opens nothing here, but it would open an older copy of their data.
+func (e *Eraser) shredOrphan(ctx context.Context, by privacy.Principal, person privacy.DataSubjectID, line LedgerRecord) (bool, error) {
+	_, err := e.rooms.Store.ShredOrphan(ctx, person, audit.Event{
+		Kind: audit.ErasureReplayed, Outcome: audit.Done, Principal: by, Subject: audit.Subject{Unknown: true}, List: line.Plan,
+	})
+	if errors.Is(err, privacy.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

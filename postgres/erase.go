@@ -88,7 +88,9 @@ func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shr
 				return err
 			}
 		}
-		if s.config.Tell != nil && !order.Forced {
+		// One that a restore undid was told of when it first happened; one that was broken off
+		// was not.
+		if s.config.Tell != nil && order.Event.Kind == audit.PersonErased && order.Request != (dsar.RequestID{}) {
 			if _, err := s.config.Tell(ctx, tx, order.Request, order.Person); err != nil {
 				return err
 			}
@@ -110,6 +112,31 @@ func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shr
 		return dsar.Shredded{}, audit.Receipt{}, fmt.Errorf("shredding: %w", err)
 	}
 	return done, receipt, nil
+}
+
+// ShredOrphan is [dsar.EraseStore]'s.
+func (s *EraseStore) ShredOrphan(ctx context.Context, id privacy.DataSubjectID, event audit.Event) (audit.Receipt, error) {
+	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		var people int64
+		var digests [][]byte
+		var at *time.Time
+		queueShred(batch, &dsar.ShredOrder{Person: id, List: []byte{}}, &dsar.Shredded{}, &people, &digests, &at)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return translate(err)
+		}
+		switch {
+		case people != 0:
+			return fmt.Errorf("there is more than a key: %w", privacy.ErrConflict) // undoes it
+		case len(digests) == 0:
+			return privacy.ErrNotFound
+		}
+		return nil
+	})
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("shredding key that came back: %w", err)
+	}
+	return receipt, nil
 }
 
 // compare locks the person and makes sure that nothing has changed.
@@ -163,10 +190,7 @@ func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, done *dsar.
 	var people int64
 	var digests [][]byte
 	var at *time.Time
-	batch.Queue(sqlEraseShred, [16]byte(order.Person), [16]byte(order.Erasure), optionalID(order.Request), order.Plan[:],
-		order.List, done.Suppressed, int64(done.Ledger.Sequence)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&people, &digests, &done.Counts.Identifiers, &done.Counts.Consents, &done.Counts.Exposures, &done.Counts.Cases, &at)
-	})
+	queueShred(batch, order, done, &people, &digests, &at)
 	batch.Queue(sqlEraseLedger, int64(done.Ledger.Sequence), done.Ledger.LineHash[:])
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return translate(err)
@@ -179,4 +203,12 @@ func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, done *dsar.
 		done.KeyDigests = append(done.KeyDigests, audit.Digest(digest))
 	}
 	return nil
+}
+
+// queueShred is the one call that destroys a person's key.
+func queueShred(batch *pgx.Batch, order *dsar.ShredOrder, done *dsar.Shredded, people *int64, digests *[][]byte, at **time.Time) {
+	batch.Queue(sqlEraseShred, [16]byte(order.Person), [16]byte(order.Erasure), optionalID(order.Request), order.Plan[:],
+		order.List, done.Suppressed, int64(done.Ledger.Sequence)).QueryRow(func(row pgx.Row) error {
+		return row.Scan(people, digests, &done.Counts.Identifiers, &done.Counts.Consents, &done.Counts.Exposures, &done.Counts.Cases, at)
+	})
 }
