@@ -14,15 +14,7 @@ import (
 // openEraser opens the one way to erase. Ledger, requests, holds, processors and what must be
 // kept are open before.
 func (h *House) openEraser() (err error) {
-	h.Eraser, err = dsar.NewEraser(dsar.EraseRooms{
-		Store: postgres.NewEraseStore(h.People, h.Log, postgres.EraseStoreConfig{Tell: h.OpenDSR.Teller.TellTx}), Requests: h.Requests, Ledger: h.Ledger,
-		Vault: h.Keys.Vault(), Log: h.Log,
-		Categories: func() []privacy.DataCategory { return h.catalogue().Categories() },
-	}, dsar.EraseConfig{
-		OneApprover: h.Settings.DangerOneApprover, Withholder: h.Withholder, Processors: h.processors,
-		Now: h.options.Now, Random: h.options.Random,
-	})
-	if err != nil {
+	if h.Eraser, err = h.newEraser(h.eraseStore()); err != nil {
 		return err
 	}
 	h.tend(chore{time.Minute, "rows of erased people not deleted, they stay unreadable until they are", func(ctx context.Context) error {
@@ -34,6 +26,43 @@ func (h *House) openEraser() (err error) {
 		return err
 	})
 	return nil
+}
+
+func (h *House) eraseStore() dsar.EraseStore {
+	return postgres.NewEraseStore(h.People, h.Log, postgres.EraseStoreConfig{Tell: h.OpenDSR.Teller.TellTx})
+}
+
+func (h *House) newEraser(store dsar.EraseStore) (*dsar.Eraser, error) {
+	return dsar.NewEraser(dsar.EraseRooms{
+		Store: store, Requests: h.Requests, Ledger: h.Ledger, Vault: h.Keys.Vault(), Log: h.Log,
+		Categories: func() []privacy.DataCategory { return h.catalogue().Categories() },
+	}, dsar.EraseConfig{
+		OneApprover: h.Settings.DangerOneApprover, Withholder: h.Withholder, Processors: h.processors,
+		Now: h.options.Now, Random: h.options.Random,
+	})
+}
+
+// WatchedEraser is another one like the house's own, for measurements: watch, if it is not
+// nil, hears how long each transaction took that destroys a key, from the lock to the
+// durable commit.
+func (h *House) WatchedEraser(watch func(took time.Duration)) (*dsar.Eraser, error) {
+	store := h.eraseStore()
+	if watch != nil {
+		store = watchedStore{store, watch}
+	}
+	return h.newEraser(store)
+}
+
+type watchedStore struct {
+	dsar.EraseStore
+	watch func(took time.Duration)
+}
+
+// Shred is the transaction and nothing else.
+func (s watchedStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shredded, audit.Receipt, error) {
+	began := time.Now()
+	defer func() { s.watch(time.Since(began)) }()
+	return s.EraseStore.Shred(ctx, order)
 }
 
 // processors lists who is told of an erasure.

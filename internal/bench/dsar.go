@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/mahrem/mahrem/vault"
 )
 
 // DSARConfig says what [DSAR] measures. The database is one that is thrown away: it is
@@ -24,6 +27,16 @@ type DSARConfig struct {
 	Asker    Asker
 	Finder   PeopleFinder
 	Exports  int
+	// Desk takes requests in, Vault seals, and Eraser makes an eraser that tells how long
+	// each transaction took that destroys a key; nobody is told if watch is nil.
+	Desk   RequestDesk
+	Vault  *vault.Vault
+	Eraser func(watch func(took time.Duration)) (Eraser, error)
+	// Erasures is how many people are erased side by side; zero means 2,000.
+	Erasures int
+	// EraseRounds is how often people with few and with many records are erased in turn;
+	// zero means 21. ManyEvents is how many many are; zero means 100,000.
+	EraseRounds, ManyEvents int
 	// Only names the measurements to make; without any, all of [DSARMeasurements].
 	Only []string
 	// Progress hears what is going on; nil means that nobody does.
@@ -45,6 +58,7 @@ type dsarMeasurement struct {
 // dsarMeasurements are made in this order.
 var dsarMeasurements = []dsarMeasurement{
 	{"queue", measureQueue},
+	{"erase", measureErase},
 	{"export", measureExport},
 }
 
@@ -64,6 +78,15 @@ func DSAR(ctx context.Context, config DSARConfig) (DSARReport, error) {
 	}
 	if config.Exports <= 0 {
 		config.Exports = 1000
+	}
+	if config.Erasures <= 0 {
+		config.Erasures = 2000
+	}
+	if config.EraseRounds <= 0 {
+		config.EraseRounds = eraseRounds
+	}
+	if config.ManyEvents <= 0 {
+		config.ManyEvents = manyEvents
 	}
 	if config.Progress == nil {
 		config.Progress = func(string, int, int) {}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 
 func (a *app) benchDSAR() *cobra.Command {
 	var only []string
-	var requests int
+	var requests, erasures int
 	names := strings.Join(bench.DSARMeasurements(), ", ")
 	cmd := &cobra.Command{
 		Use: "dsar", Short: "Measure what answering data subjects costs", Args: cobra.NoArgs,
@@ -33,6 +34,8 @@ data subjects costs. Each figure stands beside its limit. Measurements: ` + name
 			progress := newBar(a.screen.err, "opening", "measurements", int64(len(bench.DSARMeasurements())))
 			report, err := bench.DSAR(cmd.Context(), bench.DSARConfig{
 				OwnerURL: house.Database.URL(), Queue: house.Requests, Loader: house.Loader, Requests: requests, Only: only,
+				Desk: house.Requests, Vault: house.Keys.Vault(), Erasures: erasures,
+				Eraser:   func(watch func(time.Duration)) (bench.Eraser, error) { return house.WatchedEraser(watch) },
 				Exporter: house.Exporter, Asker: house.Gate, Finder: house.People,
 				Progress: func(step string, done, total int) {
 					progress.describe(step)
@@ -48,6 +51,7 @@ data subjects costs. Each figure stands beside its limit. Measurements: ` + name
 	}
 	cmd.Flags().StringSliceVar(&only, "only", nil, "measurements to make (default: all)")
 	cmd.Flags().IntVar(&requests, "requests", 100_000, "open requests in the queue")
+	cmd.Flags().IntVar(&erasures, "erasures", 2000, "people who are erased side by side")
 	a.jsonFlag(cmd)
 	return cmd
 }
