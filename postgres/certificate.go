@@ -202,6 +202,35 @@ func (s *CertificateStore) Due(ctx context.Context, limit int) ([]certificate.ID
 	return due, nil
 }
 
+// A request is over when nothing of the person is left here and every processor has erased
+// too, or somebody has decided to list it as open.
+const sqlCertificateClosable = `
+	select e.erasure_id, e.request_id
+	from dsar.erasure e
+	join dsar.request r on r.request_id = e.request_id
+	where e.swept_at is not null and e.log_index is not null and r.closed_at is null
+	  and ($1::uuid is null or e.request_id = $1)
+	  and not exists (select from dsar.processor_task t
+		where t.request_id = e.request_id and t.state <> 'completed' and t.listed_open_at is null)
+	order by e.erased_at
+	limit $2`
+
+// Closable lists erasures whose request is to be closed, the oldest first; with a request
+// only its own.
+func (s *CertificateStore) Closable(ctx context.Context, only dsar.RequestID, limit int) ([]certificate.Erased, error) {
+	rows, err := s.db.pool.Query(ctx, sqlCertificateClosable, optionalID(only), limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for erasures to close: %w", translate(err))
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e certificate.Erased, err error) {
+		return e, row.Scan((*[16]byte)(&e.ID), &e.Request)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for erasures to close: %w", translate(err))
+	}
+	return list, nil
+}
+
 const sqlCertificateErasures = `
 	select e.erasure_id, e.request_id, e.erased_at, e.swept_at,
 	       coalesce((select max(c.revision) from dsar.certificate c where c.erasure_id = e.erasure_id), 0)

@@ -124,6 +124,23 @@ func TestCertificates(t *testing.T) {
 		t.Error("a certificate is due again")
 	}
 
+	closable := func() int {
+		t.Helper()
+		list, err := store.Closable(t.Context(), dsar.RequestID{}, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if e.ID != id || e.Request != request {
+				t.Errorf("closable %+v", e)
+			}
+		}
+		return len(list)
+	}
+	if closable() != 1 {
+		t.Error("a request of which nothing is left to do stays open")
+	}
+
 	// A processor is told, and answers.
 	exec(`insert into dsar.processor (processor_id, recipient, domain, base_url, api_version, certificate, certificate_at, added_by, added_at)
 		values ('mailer', 'mailer', 'mailer.example', 'https://mailer.example', '2.0', 'x', now(), $1, now())`, make([]byte, 16))
@@ -131,6 +148,9 @@ func TestCertificates(t *testing.T) {
 		values ($1, 'mailer', $2, 'erasure', 'queued', $2, now())`, request, [16]byte{8})
 	if due() != 1 {
 		t.Error("a new task makes no certificate due")
+	}
+	if closable() != 0 {
+		t.Error("a request is closed before a processor has answered")
 	}
 	if n, err := issuer.IssueDue(t.Context(), 10); n != 1 || err != nil {
 		t.Errorf("issued %d, %v", n, err)
@@ -142,10 +162,21 @@ func TestCertificates(t *testing.T) {
 	if c := issue(); c.Revision != 4 || c.Processors[0].Status != certificate.Completed {
 		t.Errorf("with a completed task %+v", c.Processors)
 	}
+	if closable() != 1 {
+		t.Error("a request stays open after the processor has erased")
+	}
 	// A part that did not answer is not erased, whatever the rest says.
 	exec(`update dsar.processor_task set state = 'incomplete', parts_failed = 1`)
 	if c := issue(); c.Processors[0].Status != certificate.Open {
 		t.Errorf("with a part that failed %+v", c.Processors)
+	}
+
+	if closable() != 0 {
+		t.Error("a request is closed while a part is open")
+	}
+	exec(`update dsar.processor_task set listed_open_at = now(), listed_open_by = $1, listed_open_reason = 'no_answer'`, make([]byte, 16))
+	if closable() != 1 {
+		t.Error("a request stays open though the rest was listed as open")
 	}
 
 	// The withheld part goes.

@@ -56,7 +56,13 @@ named: what was erased is not known any more.`,
 				}
 				t.add(line.Erasure, line.Request, line.ErasedAt.Format(time.DateTime), gone, revision)
 			}
-			return a.screen.print(document, func(w io.Writer) { t.writeTo(w, "nobody was erased so far") })
+			return a.screen.print(document, func(w io.Writer) {
+				if len(erasures) == 0 {
+					_, _ = fmt.Fprintln(w, "nobody was erased so far")
+					return
+				}
+				t.writeTo(w, "")
+			})
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", 100, "list at most this many")

@@ -84,8 +84,14 @@ was done. Several requests are erased side by side.`,
 			if record, err = house.Eraser.Erasure(cmd.Context(), record.ID); err != nil {
 				return err
 			}
+			// What waits for a processor is closed by the server, once it has answered.
+			if _, err := house.CloseErasures(cmd.Context(), by, ids[0]); err != nil {
+				return err
+			}
 			document := newErasureDocument(&record)
-			return a.screen.print(document, func(w io.Writer) { writeErasure(w, &document) })
+			err = a.screen.print(document, func(w io.Writer) { writeErasure(w, &document) })
+			a.screen.notef("the certificate, for the person and for your files: mahrem certificate issue %s -o FILE", ids[0])
+			return err
 		}
 		progress := newBar(a.screen.err, "erasing", "people", int64(len(ids)))
 		var done int64
@@ -102,6 +108,9 @@ was done. Several requests are erased side by side.`,
 		})
 		progress.finish()
 		if _, err := house.Eraser.Sweep(cmd.Context(), dsar.ErasureID{}, nil); err != nil {
+			failed = append(failed, err)
+		}
+		if _, err := house.CloseErasures(cmd.Context(), by, dsar.RequestID{}); err != nil {
 			failed = append(failed, err)
 		}
 		err = a.screen.print(documents, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%d people were erased\n", len(documents)) })
