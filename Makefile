@@ -17,6 +17,7 @@ test: ensure-postgres ensure-cc lint ## check style, run all tests under the rac
 	$(GO) test -race -short -p 2 -timeout 20m ./...
 	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
+	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure' ./postgres
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)
