@@ -136,12 +136,21 @@ func readDelivery(row pgx.CollectableRow, more ...any) (outbox.Delivery, error) 
 	return d, err
 }
 
+// end commits the end of a delivery with its entry, or without one if the event has no kind.
+func (s *OutboxStore) end(ctx context.Context, event audit.Event, change func(ctx context.Context, tx pgx.Tx) error) error {
+	if event.Kind == "" {
+		return s.db.inTx(ctx, func(tx pgx.Tx) error { return change(ctx, tx) })
+	}
+	_, err := s.log.AppendTx(ctx, event, change)
+	return err
+}
+
 const sqlDeliveryClose = `
 select dsar.close_delivery($1, $2)`
 
 // Close implements [outbox.Store].
 func (s *OutboxStore) Close(ctx context.Context, d outbox.Delivery, answer []byte, event audit.Event) error {
-	_, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.end(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
 		var closed bool
 		if err := tx.QueryRow(ctx, sqlDeliveryClose, [16]byte(d.ID), d.Attempts).Scan(&closed); err != nil {
 			return translate(err)
@@ -164,7 +173,7 @@ where delivery_id = $1 and attempts = $2 and state = 'pending'`
 
 // Bury implements [outbox.Store].
 func (s *OutboxStore) Bury(ctx context.Context, d outbox.Delivery, failure string, event audit.Event) error {
-	_, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+	err := s.end(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sqlDeliveryBury, [16]byte(d.ID), d.Attempts, failure)
 		if err != nil {
 			return translate(err)

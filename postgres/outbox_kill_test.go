@@ -94,7 +94,7 @@ func TestOutboxChild(t *testing.T) {
 	}
 	for {
 		for range 3 {
-			d, err := outbox.New(keys.Vault(), rand.Reader, outbox.Message{Kind: outbox.Webhook, Destination: "person", Topic: "code", Payload: []byte("x")})
+			d, err := outbox.New(keys.Vault(), rand.Reader, outbox.Message{Kind: outbox.Webhook, Destination: "person", Topic: "letter", Payload: []byte("x")})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,7 +23,7 @@ func noted() audit.Event {
 
 func newDelivery(t testing.TB, v *vault.Vault, change func(*outbox.Message)) outbox.Delivery {
 	t.Helper()
-	m := outbox.Message{Kind: outbox.Webhook, Destination: "code", Topic: "code", Request: [16]byte{3}, Payload: []byte("to whom and what")}
+	m := outbox.Message{Kind: outbox.Webhook, Destination: "code", Topic: "note", Request: [16]byte{3}, Payload: []byte("to whom and what")}
 	if change != nil {
 		change(&m)
 	}

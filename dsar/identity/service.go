@@ -180,7 +180,7 @@ func (s *Service) delivery(ctx context.Context, r *dsar.Request, code privacy.Pl
 	}
 	defer clear(payload)
 	d, err := outbox.New(s.vault, s.config.Random, outbox.Message{
-		Kind: way, Destination: Destination, Topic: "code", Request: r.ID, Payload: payload, Patience: Life, Void: !reached,
+		Kind: way, Destination: Destination, Topic: outbox.TopicCode, Request: r.ID, Payload: payload, Patience: Life, Void: !reached,
 	})
 	return d, reached, err
 }

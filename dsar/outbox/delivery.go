@@ -73,6 +73,11 @@ const (
 // States lists them.
 func States() []State { return []State{Pending, Delivered, Dead, Void} }
 
+// TopicCode is the topic of a code that proves identity. The log does not say what became
+// of one: only somebody who is known gets a code, and whoever asked for it sees by the
+// numbers of later entries whether one more was written.
+const TopicCode = "code"
+
 // DefaultPatience is how long a delivery is tried unless its message says otherwise.
 const DefaultPatience = 7 * 24 * time.Hour
 

@@ -34,7 +34,7 @@ func newVault(t testing.TB) *vault.Vault {
 }
 
 func code() outbox.Message {
-	return outbox.Message{Kind: outbox.Webhook, Destination: "code", Topic: "code", Request: [16]byte{7}, Payload: []byte("secret words")}
+	return outbox.Message{Kind: outbox.Webhook, Destination: "code", Topic: "note", Request: [16]byte{7}, Payload: []byte("secret words")}
 }
 
 func TestIDs(t *testing.T) {
@@ -274,6 +274,35 @@ func TestWorker(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTheEndOfACodeIsNotInTheLog: what is known of somebody must not show by the numbers of
+// later entries.
+func TestTheEndOfACodeIsNotInTheLog(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, failure := range []error{nil, &outbox.Failure{Word: "status_404", Final: true}} {
+		v, message := newVault(t), code()
+		message.Topic = outbox.TopicCode
+		d, err := outbox.New(v, rand.Reader, message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.GivesUpAt, d.NextAttemptAt = noon.Add(time.Hour), noon
+		m := &memory{now: noon, queue: []outbox.Delivery{d}}
+		worker, err := outbox.NewWorker(m, v, map[outbox.Kind]outbox.Sender{outbox.Webhook: send(func(context.Context, outbox.Delivery, []byte) (outbox.Result, error) {
+			return outbox.Result{}, failure
+		})}, outbox.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if arrived, failed, err := worker.Once(t.Context()); err != nil || arrived+failed != 1 {
+			t.Fatalf("%d arrived, %d failed, %v", arrived, failed, err)
+		}
+		if len(m.steps) != 1 || len(m.events) != 1 || m.events[0].Kind != "" {
+			t.Errorf("noted %q, the log says %+v", m.steps, m.events)
+		}
 	}
 }
 

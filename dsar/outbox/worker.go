@@ -36,7 +36,7 @@ type Store interface {
 	// returns its clock's time.
 	Claim(ctx context.Context, kind Kind, limit int, lease time.Duration) ([]Delivery, time.Time, error)
 	// Close notes that the delivery arrived, destroys its key and payload, and commits
-	// that together with the entry for the event. It MUST change nothing and return an
+	// that together with the entry for the event, if that has a kind. It MUST change nothing and return an
 	// error that wraps [privacy.ErrConflict] if the delivery is at another attempt.
 	Close(ctx context.Context, d Delivery, answer []byte, event audit.Event) error
 	// Bury notes that the delivery was given up, in the same way as Close.
@@ -255,8 +255,12 @@ func (w *Worker) settle(err error) error {
 	return err
 }
 
-// event names no principal: it is the system itself that delivers.
+// event names no principal: it is the system itself that delivers. It has no kind where the
+// log must not show that anything was delivered at all, see [TopicCode].
 func (w *Worker) event(d Delivery, state State) audit.Event {
+	if d.Topic == TopicCode {
+		return audit.Event{}
+	}
 	event := audit.Event{Kind: audit.RequestNotified, Outcome: audit.Done, List: d.Digest()}
 	if d.Kind == OpenDSR {
 		event.Kind = audit.ProcessorNotified
