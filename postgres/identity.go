@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,8 @@ func NewIdentityStore(db *DB, log *AuditLog) *IdentityStore { return &IdentitySt
 
 // The clock is asked for once, also where there is no code.
 const sqlIdentityCodes = `
-select c.number, c.code_tag, c.sent_at, c.expires_at, c.attempts, c.used_at, now.at
+select c.number, c.code_tag, c.sent_at, c.expires_at, c.attempts, c.used_at, now.at,
+	(select count(*) from dsar.request_step s where s.request_id = $1 and s.action = 'mistrust')
 from (select clock_timestamp() as at offset 0) now
 left join dsar.identity_code c on c.request_id = $1
 order by c.number`
@@ -42,7 +44,7 @@ func (s *IdentityStore) Codes(ctx context.Context, request dsar.RequestID) (iden
 	var number, attempts *int
 	var tag *[16]byte
 	var sent, expires, used *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&number, &tag, &sent, &expires, &attempts, &used, &codes.At}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&number, &tag, &sent, &expires, &attempts, &used, &codes.At, &codes.Failed}, func() error {
 		if number == nil {
 			return nil
 		}
@@ -66,15 +68,27 @@ const sqlIdentityAddCode = `
 insert into dsar.identity_code (request_id, number, code_tag, sent_at, expires_at)
 select $1, $2, $3, now.at, now.at + $4::interval
 from (select clock_timestamp() as at offset 0) now
+where (
+	select count(*) from dsar.request r join dsar.identity_code c on c.request_id = r.request_id
+	where r.tags && $5::uuid[] and c.sent_at > now.at - interval '1 hour'
+) < $6
 returning sent_at, expires_at`
 
 // AddCode implements [identity.Store].
 func (s *IdentityStore) AddCode(ctx context.Context, change dsar.Change, code identity.Code, life time.Duration, delivery outbox.Delivery) (identity.Code, audit.Receipt, error) {
 	receipt, err := s.log.AppendTx(ctx, change.Event, func(ctx context.Context, tx pgx.Tx) error {
+		// One after the other, so that each is counted before the next.
+		if _, err := tx.Exec(ctx, sqlRequestTurn, turns(privacy.DataSubjectID(code.Request), change.After.Tags)); err != nil {
+			return translate(err)
+		}
 		if err := TakeTx(ctx, tx, change); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, sqlIdentityAddCode, [16]byte(code.Request), code.Number, code.Tag, life).Scan(&code.SentAt, &code.ExpiresAt)
+		err := tx.QueryRow(ctx, sqlIdentityAddCode, [16]byte(code.Request), code.Number, code.Tag, life, change.After.Tags, identity.MaxHourly).
+			Scan(&code.SentAt, &code.ExpiresAt)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return identity.ErrTooMany
+		}
 		if err != nil {
 			return translate(err)
 		}

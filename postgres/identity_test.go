@@ -285,6 +285,62 @@ func TestCodeLimits(t *testing.T) {
 	}
 }
 
+// TestCodesForTheSameIdentifiers: to open one request after the other gives no more codes,
+// nor more guesses, and it is the same for people who do not exist.
+func TestCodesForTheSameIdentifiers(t *testing.T) {
+	t.Parallel()
+	room := newIdentityRoom(t)
+	for _, known := range []bool{true, false} {
+		var sent, refused atomic.Int64
+		var sending sync.WaitGroup
+		for range 12 {
+			id := room.open(t, portal, known)
+			sending.Go(func() {
+				_, err := room.service.SendCode(t.Context(), portal, id)
+				switch {
+				case err == nil:
+					sent.Add(1)
+				case refusedBy(err, identity.CheckRate):
+					refused.Add(1)
+				default:
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		sending.Wait()
+		if sent.Load() != identity.MaxHourly || refused.Load() != 12-identity.MaxHourly {
+			t.Errorf("known %v: %d codes were sent and %d refused", known, sent.Load(), refused.Load())
+		}
+		// Nor does it help to take the requests back.
+		id := room.open(t, portal, known)
+		if _, _, err := room.requests.Withdraw(t.Context(), portal, id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := room.service.SendCode(t.Context(), portal, room.open(t, portal, known)); !refusedBy(err, identity.CheckRate) {
+			t.Errorf("known %v: %v", known, err)
+		}
+	}
+}
+
+// TestSessionsAreNotGuessed: a service cannot go through its pseudonyms until one fits.
+func TestSessionsAreNotGuessed(t *testing.T) {
+	t.Parallel()
+	room := newIdentityRoom(t)
+	for _, known := range []bool{true, false} {
+		id := room.open(t, portal, known)
+		for n := range 15 {
+			session := identity.Session{DataSubject: privacy.DataSubjectID{9, byte(n)}, AuthenticatedAt: room.now}
+			if _, err := room.service.VerifySession(t.Context(), portal, id, session); !refusedBy(err, identity.CheckSession) {
+				t.Fatalf("known %v: attempt %d: %v", known, n, err)
+			}
+		}
+		session := identity.Session{DataSubject: room.person.id, AuthenticatedAt: room.now}
+		if _, err := room.service.VerifySession(t.Context(), portal, id, session); !refusedBy(err, identity.CheckAttempts) {
+			t.Errorf("known %v: a sixteenth attempt: %v", known, err)
+		}
+	}
+}
+
 // TestGuessesAtOnce: however many guess at the same time, no more than the limit of them
 // are compared with the code.
 func TestGuessesAtOnce(t *testing.T) {

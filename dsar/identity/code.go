@@ -28,7 +28,15 @@ const (
 	// maxHourly codes within an hour, and so many a request.
 	maxHourly = 3
 	maxCodes  = 6
+	// MaxHourly codes within an hour for all requests that have an identifier in common:
+	// otherwise whoever opens one request after the other would have as many guesses as they
+	// like, and could fill somebody's mailbox. It goes by what the requests name and not by
+	// whose they are, so that it is the same for people who do not exist.
+	MaxHourly = 6
 )
+
+// ErrTooMany is wrapped by the error of a store for a code beyond [MaxHourly].
+var ErrTooMany = fmt.Errorf("too many codes for the same identifiers: %w", privacy.ErrConflict)
 
 // newCode draws a code, every one as likely as any other.
 func newCode(random io.Reader) (string, error) {
@@ -86,6 +94,8 @@ func (c *Code) matches(tag [16]byte) bool { return subtle.ConstantTimeCompare(c.
 type Codes struct {
 	List []Code
 	At   time.Time
+	// Failed counts the attempts to prove identity that failed, by codes and by sessions.
+	Failed int
 }
 
 // last returns the newest code, and false if none was sent.
@@ -115,18 +125,23 @@ func (c *Codes) maySend(articles string) *dsar.Refusal {
 
 // mayTry says why no further attempt is counted, right or wrong.
 func (c *Codes) mayTry(articles string) *dsar.Refusal {
-	all := 0
-	for _, code := range c.List {
-		all += code.Attempts
-	}
 	last, sent := c.last()
-	switch {
-	case !sent:
+	if !sent {
 		return &dsar.Refusal{Check: CheckCode, Article: articles, Reason: "no code was sent for this request"}
-	case all >= maxAttemptsAll:
-		return &dsar.Refusal{Check: CheckAttempts, Article: articles, Reason: "too many attempts; identity can be judged in another way"}
-	case last.Attempts >= maxAttempts:
+	}
+	if refusal := c.mayTryAtAll(articles); refusal != nil {
+		return refusal
+	}
+	if last.Attempts >= maxAttempts {
 		return &dsar.Refusal{Check: CheckAttempts, Article: articles, Reason: "too many attempts; ask for another code"}
+	}
+	return nil
+}
+
+// mayTryAtAll says why no further attempt is counted, by whatever proof.
+func (c *Codes) mayTryAtAll(articles string) *dsar.Refusal {
+	if c.Failed >= maxAttemptsAll {
+		return &dsar.Refusal{Check: CheckAttempts, Article: articles, Reason: "too many attempts; identity can be judged in another way"}
 	}
 	return nil
 }

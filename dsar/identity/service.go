@@ -21,7 +21,8 @@ import (
 type Store interface {
 	// Codes returns all codes of a request, the newest last, and the store's time.
 	Codes(ctx context.Context, request dsar.RequestID) (Codes, error)
-	// AddCode records a code that ends after life, and the delivery that brings it.
+	// AddCode records a code that ends after life, and the delivery that brings it. It MUST
+	// fail with [ErrTooMany] beyond [MaxHourly], also when several are added at once.
 	AddCode(ctx context.Context, change dsar.Change, code Code, life time.Duration, delivery outbox.Delivery) (Code, audit.Receipt, error)
 	// CountAttempt counts one attempt at the code, and marks it as used if it was right. It
 	// MUST fail with [privacy.ErrConflict] if the code is not at the given number of
@@ -150,6 +151,11 @@ func (s *Service) sendCode(ctx context.Context, by privacy.Principal, id dsar.Re
 	code := Code{Request: id, Number: len(codes.List) + 1}
 	code.Tag = tagOf(s.vault, id, code.Number, secret)
 	code, receipt, err := s.store.AddCode(ctx, change, code, Life, delivery)
+	if errors.Is(err, ErrTooMany) {
+		return Sent{}, s.refuse(ctx, &change, &dsar.Refusal{
+			Check: CheckRate, Article: article, Reason: "no more codes are sent for these identifiers within this hour",
+		})
+	}
 	if err != nil {
 		return Sent{}, fmt.Errorf("sending a code: %w", overtaken(err))
 	}

@@ -104,17 +104,25 @@ func (s *Service) VerifySession(ctx context.Context, by privacy.Principal, id ds
 	if err != nil {
 		return Verified{}, fmt.Errorf("verifying identity: %w", err)
 	}
+	codes, err := s.store.Codes(ctx, id)
+	if err != nil {
+		return Verified{}, fmt.Errorf("verifying identity: %w", err)
+	}
+	if refusal := codes.mayTryAtAll(article); refusal != nil {
+		return Verified{}, s.refuse(ctx, &r, refusal)
+	}
 	age := s.config.Now().Sub(session.AuthenticatedAt)
 	same := !session.DataSubject.IsZero() && r.After.DataSubject == session.DataSubject
 	if same && age <= sessionAge && age >= -sessionSkew {
-		request, receipt, err := s.requests.Take(ctx, by, id, dsar.Move{Action: dsar.ActionVerify, Proof: dsar.ProofSession})
+		request, receipt, err := s.requests.Take(ctx, by, id, dsar.Move{Action: dsar.ActionVerify, Proof: dsar.ProofSession, Version: r.Before})
 		if err != nil {
 			return Verified{}, fmt.Errorf("verifying identity: %w", err)
 		}
 		return Verified{request, receipt}, nil
 	}
-	// The attempt is a step of the request like any other.
-	if _, _, err := s.requests.Take(ctx, by, id, dsar.Move{Action: dsar.ActionMistrust}); err != nil {
+	// The attempt is a step of the request like any other. It is the step after those that
+	// were counted, so that attempts at the same time do not add up to more.
+	if _, _, err := s.requests.Take(ctx, by, id, dsar.Move{Action: dsar.ActionMistrust, Version: r.Before}); err != nil {
 		return Verified{}, fmt.Errorf("verifying identity: %w", err)
 	}
 	return Verified{}, &dsar.Refusal{Check: CheckSession, Article: article, Reason: "the statement is not about this request's person, or not of the last minutes"}
