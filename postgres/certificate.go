@@ -171,7 +171,8 @@ func (s *CertificateStore) Add(ctx context.Context, id certificate.ID, c *certif
 
 // A certificate is due when the rows are swept and there is none, or when a processor has
 // answered or was listed as open since the newest one. Clocks differ, and what was not yet
-// committed was not seen: so a look too many is taken, which issues nothing.
+// committed was not seen: so for some minutes a look too many is taken, which issues nothing.
+// Whoever has none comes first, so that nobody waits for the looks at others.
 const sqlCertificateDue = `
 	select e.erasure_id
 	from dsar.erasure e
@@ -180,9 +181,13 @@ const sqlCertificateDue = `
 		select c.issued_at, c.note from dsar.certificate c where c.erasure_id = e.erasure_id order by c.revision desc limit 1) last on true
 	where e.swept_at is not null and e.log_index is not null
 	  and (last.issued_at is null
-	    or exists (select from dsar.processor_task t where t.request_id = e.request_id
-	        and greatest(t.queued_at, t.settled_at, t.listed_open_at) > last.issued_at - interval '10 minutes'))
-	order by e.erased_at
+	    or exists (
+	        select from dsar.processor_task t
+	        cross join lateral (select greatest(t.queued_at, t.settled_at, t.listed_open_at) as at) news
+	        where t.request_id = e.request_id
+	          and (news.at > last.issued_at
+	            or news.at > last.issued_at - interval '10 minutes' and news.at > clock_timestamp() - interval '20 minutes')))
+	order by last.issued_at nulls first, e.erased_at
 	limit $1`
 
 // Due is [certificate.Store]'s.

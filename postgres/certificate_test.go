@@ -179,6 +179,26 @@ func TestCertificates(t *testing.T) {
 		t.Error("a request stays open though the rest was listed as open")
 	}
 
+	// Looks are taken for some minutes and then not any more, and never before somebody who
+	// has no certificate yet.
+	if due() != 1 {
+		t.Error("no look is taken at what has just changed")
+	}
+	exec(`insert into dsar.erasure (erasure_id, plan_hash, key_digests, identifiers, consents, exposures, cases, suppressed, sealed,
+		ledger_sequence, erased_at, swept_at, log_index, leaf_hash, request_id)
+		select $1, plan_hash, key_digests, 0, 0, 0, 0, 0, sealed, 10, now(), now(), log_index, leaf_hash, $2 from dsar.erasure`, [16]byte{9}, [16]byte{3, 6: 0x40, 8: 0x80})
+	exec(`insert into dsar.request (request_id, kind, state, regime, jurisdiction, language, received_via, received_at, due_at, opened_by)
+		select $1, kind, state, regime, jurisdiction, language, received_via, received_at, due_at, opened_by from dsar.request`, [16]byte{3, 6: 0x40, 8: 0x80})
+	if ids, err := store.Due(t.Context(), 1); err != nil || len(ids) != 1 || ids[0] != (certificate.ID{9}) {
+		t.Errorf("first is %x, %v, want the one without a certificate", ids, err)
+	}
+	exec(`insert into dsar.certificate (erasure_id, revision, note, issued_at) values ($1, 1, '\x00', now() - interval '1 hour')`, [16]byte{9})
+	exec(`insert into dsar.processor_task (request_id, processor_id, subject_request_id, kind, state, delivery_id, queued_at)
+		values ($1, 'mailer', $2, 'erasure', 'queued', $2, now() - interval '61 minutes')`, [16]byte{3, 6: 0x40, 8: 0x80}, [16]byte{9})
+	if ids, err := store.Due(t.Context(), 10); err != nil || len(ids) != 1 || ids[0] != id {
+		t.Errorf("due are %x, %v: looks are taken for ever", ids, err)
+	}
+
 	// The withheld part goes.
 	exec(`delete from dsar.withheld`)
 	last := issue()
