@@ -24,7 +24,8 @@ type EraseStore struct {
 type EraseStoreConfig struct {
 	// Tell adds to the transaction of an erasure what tells others of it, such as the
 	// deliveries to processors. It is called before the key is destroyed and before the
-	// ledger is written, and not when an erasure is done again. Nil: nobody is told.
+	// ledger is written, and not when a restore has undone the erasure and it is done again.
+	// Nil: nobody is told.
 	Tell func(ctx context.Context, tx pgx.Tx, request dsar.RequestID, person privacy.DataSubjectID) (int, error)
 }
 
@@ -88,12 +89,8 @@ func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shr
 				return err
 			}
 		}
-		// One that a restore undid was told of when it first happened; one that was broken off
-		// was not.
-		if s.config.Tell != nil && order.Event.Kind == audit.PersonErased && order.Request != (dsar.RequestID{}) {
-			if _, err := s.config.Tell(ctx, tx, order.Request, order.Person); err != nil {
-				return err
-			}
+		if err := s.tell(ctx, tx, &order); err != nil {
+			return err
 		}
 		tags := make([][16]byte, len(identifiers))
 		for i := range identifiers {
@@ -137,6 +134,27 @@ func (s *EraseStore) ShredOrphan(ctx context.Context, id privacy.DataSubjectID, 
 		return audit.Receipt{}, fmt.Errorf("shredding key that came back: %w", err)
 	}
 	return receipt, nil
+}
+
+// tell tells others. Of an erasure that was broken off nobody was told yet: that was rolled
+// back with the rest. But it stands in the ledger, so it happens whether they can be told or
+// not; whoever was not told has no task, and the request is not fulfilled by itself.
+func (s *EraseStore) tell(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder) error {
+	if s.config.Tell == nil || order.Event.Kind != audit.PersonErased || order.Request == (dsar.RequestID{}) {
+		return nil
+	}
+	if !order.Forced {
+		_, err := s.config.Tell(ctx, tx, order.Request, order.Person)
+		return err
+	}
+	part, err := tx.Begin(ctx)
+	if err != nil {
+		return translate(err)
+	}
+	if _, err := s.config.Tell(ctx, part, order.Request, order.Person); err != nil {
+		return translate(part.Rollback(ctx))
+	}
+	return translate(part.Commit(ctx))
 }
 
 // compare locks the person and makes sure that nothing has changed.

@@ -614,6 +614,49 @@ func TestEraseInTheLedgerHappens(t *testing.T) {
 	}
 }
 
+// TestEraseInTheLedgerTellsProcessors: an erasure that is made again after its line tells
+// those whom the first try, which was rolled back, did not reach, and happens if they cannot
+// be told. One that a restore has undone tells nobody again.
+func TestEraseInTheLedgerTellsProcessors(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []bool{false, true} {
+		e := newErasing(t, dsar.EraseConfig{Finish: time.Minute})
+		var told []dsar.RequestID
+		again := false
+		e.store.config.Tell = func(ctx context.Context, tx pgx.Tx, request dsar.RequestID, person privacy.DataSubjectID) (int, error) {
+			told = append(told, request)
+			if broken && again {
+				_, err := tx.Exec(ctx, `select 1 / 0`)
+				return 0, err
+			}
+			return 1, nil
+		}
+		p := e.person(t, "ayşe")
+		id := e.approved(t, p)
+		e.store.log = &failingLog{log: e.log, fails: 1, between: func() { told, again = nil, true }}
+		if _, err := e.Erase(t.Context(), dpo, id); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(told, []dsar.RequestID{id}) {
+			t.Errorf("broken %t: told of %v, want %s once", broken, told, id)
+		}
+		if _, err := e.store.PersonKey(t.Context(), p.id); !errors.Is(err, privacy.ErrNotFound) {
+			t.Errorf("broken %t: the key: %v, want ErrNotFound", broken, err)
+		}
+	}
+	e := newErasing(t, dsar.EraseConfig{})
+	told := 0
+	e.store.config.Tell = func(context.Context, pgx.Tx, dsar.RequestID, privacy.DataSubjectID) (int, error) {
+		told++
+		return 1, nil
+	}
+	p := e.person(t, "ayşe")
+	line := dsar.LedgerRecord{Kind: dsar.LedgerErased, Erasure: dsar.ErasureID{1, 6: 0x40, 8: 0x80}, Person: e.vault.LedgerTag(p.id), At: time.Now()}
+	if _, erased, err := e.Replay(t.Context(), dpo, p.id, line, e.ledger.position(1)); !erased || err != nil || told != 0 {
+		t.Errorf("replayed %t and told %d, %v", erased, told, err)
+	}
+}
+
 // failingLog fails after changes have been made, inside their transactions.
 type failingLog struct {
 	log     *AuditLog
