@@ -213,7 +213,7 @@ const sqlCertificateClosable = `
 	select e.erasure_id, e.request_id
 	from dsar.erasure e
 	join dsar.request r on r.request_id = e.request_id
-	where e.swept_at is not null and e.log_index is not null and r.closed_at is null
+	where e.swept_at is not null and e.log_index is not null and r.erased_at is not null and r.closed_at is null
 	  and ($1::uuid is null or e.request_id = $1)
 	  and not exists (select from dsar.processor_task t
 		where t.request_id = e.request_id and t.state <> 'completed' and t.listed_open_at is null)

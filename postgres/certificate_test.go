@@ -68,8 +68,8 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec(`insert into dsar.request (request_id, kind, state, regime, jurisdiction, language, received_via, received_at, due_at, opened_by)
-		values ($1, 'erasure', 'in_progress', 'kvkk', 'TR', 'tr', 'cli', $2, $3, $4)`, request, now, now.AddDate(0, 0, 30), make([]byte, 16))
+	exec(`insert into dsar.request (request_id, kind, state, regime, jurisdiction, language, received_via, received_at, erased_at, due_at, opened_by)
+		values ($1, 'erasure', 'in_progress', 'kvkk', 'TR', 'tr', 'cli', $2, $2, $3, $4)`, request, now, now.AddDate(0, 0, 30), make([]byte, 16))
 	exec(`insert into dsar.plan (request_id, plan_hash, held, sealed, planned_at, planned_by) values ($1, $2, $2, '\x00', $3, $4)`, request, plan[:], now, make([]byte, 16))
 	for _, actor := range []byte{1, 2} {
 		exec(`insert into dsar.approval (request_id, plan_hash, actor, approved_at) values ($1, $2, $3, $4)`, request, plan[:], bytes.Repeat([]byte{actor}, 16), now)
@@ -197,6 +197,12 @@ func TestCertificates(t *testing.T) {
 		values ($1, 'mailer', $2, 'erasure', 'queued', $2, now() - interval '61 minutes')`, [16]byte{3, 6: 0x40, 8: 0x80}, [16]byte{9})
 	if ids, err := store.Due(t.Context(), 10); err != nil || len(ids) != 1 || ids[0] != id {
 		t.Errorf("due are %x, %v: looks are taken for ever", ids, err)
+	}
+	// A request that took no step with its erasure, because a restore had it closed or not
+	// verified, is for somebody to look at: it would be refused again and again.
+	exec(`update dsar.processor_task set state = 'completed', parts_failed = 0, accepted_at = now(), settled_at = now() where request_id <> $1`, request)
+	if closable() != 1 {
+		t.Error("a request is closed that was not erased")
 	}
 
 	// The withheld part goes.

@@ -50,15 +50,26 @@ func (h *House) CloseErasures(ctx context.Context, by privacy.Principal, only ds
 	var errs []error
 	closed := 0
 	for i := range closable {
-		signed, err := h.Certificates.Issue(ctx, closable[i].ID)
-		if err == nil {
-			_, _, err = h.Requests.Fulfil(ctx, by, closable[i].Request, dsar.Evidence{Digest: sha256.Sum256(signed)})
-		}
+		done, err := h.closeErasure(ctx, by, &closable[i])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("closing request for erasure: %w", err))
-			continue
 		}
-		closed++
+		if done {
+			closed++
+		}
 	}
 	return closed, errors.Join(errs...)
+}
+
+func (h *House) closeErasure(ctx context.Context, by privacy.Principal, e *certificate.Erased) (bool, error) {
+	told, err := h.toldAll(ctx, e.Request)
+	if err != nil || !told {
+		return false, err
+	}
+	signed, err := h.Certificates.Issue(ctx, e.ID)
+	if err != nil {
+		return false, err
+	}
+	_, _, err = h.Requests.Fulfil(ctx, by, e.Request, dsar.Evidence{Digest: sha256.Sum256(signed)})
+	return err == nil, err
 }

@@ -14,13 +14,15 @@ import (
 // openEraser opens the one way to erase. Ledger, requests, holds, processors and what must be
 // kept are open before.
 func (h *House) openEraser() (err error) {
-	if h.Eraser, err = h.newEraser(h.eraseStore()); err != nil {
+	store := h.eraseStore()
+	if h.Eraser, err = h.newEraser(store); err != nil {
 		return err
 	}
 	h.tend(chore{time.Minute, "rows of erased people not deleted, they stay unreadable until they are", func(ctx context.Context) error {
 		_, err := h.Eraser.Sweep(ctx, dsar.ErasureID{}, nil)
 		return err
 	}})
+	h.tendEntries(store)
 	h.Holds.OnErasing(func(ctx context.Context, by privacy.Principal, _ []privacy.DataSubjectID) error {
 		_, err := h.Eraser.Resume(ctx, by)
 		return err
@@ -28,7 +30,7 @@ func (h *House) openEraser() (err error) {
 	return nil
 }
 
-func (h *House) eraseStore() dsar.EraseStore {
+func (h *House) eraseStore() *postgres.EraseStore {
 	return postgres.NewEraseStore(h.People, h.Log, postgres.EraseStoreConfig{Tell: h.OpenDSR.Teller.TellTx})
 }
 
@@ -46,7 +48,7 @@ func (h *House) newEraser(store dsar.EraseStore) (*dsar.Eraser, error) {
 // nil, hears how long each transaction took that destroys a key, from the lock to the
 // durable commit.
 func (h *House) WatchedEraser(watch func(took time.Duration)) (*dsar.Eraser, error) {
-	store := h.eraseStore()
+	var store dsar.EraseStore = h.eraseStore()
 	if watch != nil {
 		store = watchedStore{store, watch}
 	}
