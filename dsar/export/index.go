@@ -99,7 +99,11 @@ func (w *writing) indexPurposes(p *pageWriter) {
 		for _, category := range purpose.Categories {
 			categories = append(categories, w.title("category", category))
 		}
-		p.row(purpose.Title, strings.Join(purpose.Bases, ", "), strings.Join(categories, ", "), p.yesNo(purpose.Profiling))
+		var bases []string
+		for _, basis := range purpose.Bases {
+			bases = append(bases, say(w.language, "basis."+basis, basis))
+		}
+		p.row(purpose.Title, strings.Join(bases, ", "), strings.Join(categories, ", "), p.yesNo(purpose.Profiling))
 	}
 	p.end()
 }
@@ -134,7 +138,7 @@ func (w *writing) indexRetention(p *pageWriter) {
 			p.row(c.Title, strings.Join(sources, ", "), p.say("unstated"), "", "")
 		}
 		for _, r := range c.Retention {
-			p.row(c.Title, strings.Join(sources, ", "), r.Period, p.say("from."+r.From), strings.Join(append([]string{r.Title}, r.Laws...), " · "))
+			p.row(c.Title, strings.Join(sources, ", "), periodIn(w.language, r.Period), p.say("from."+r.From), strings.Join(append([]string{r.Title}, r.Laws...), " · "))
 		}
 	}
 	p.end()
@@ -152,7 +156,7 @@ func (w *writing) indexConsents(p *pageWriter) {
 		if c.ValidUntil != nil {
 			until = stamp(*c.ValidUntil)
 		}
-		p.row(stamp(c.EffectiveAt), c.Title, w.title("channel", c.Channel), p.say("action."+c.Action), c.LegalBasis, c.Source, c.NoticeVersion, until)
+		p.row(stamp(c.EffectiveAt), c.Title, w.title("channel", c.Channel), p.say("action."+c.Action), say(w.language, "basis."+c.LegalBasis, c.LegalBasis), c.Source, c.NoticeVersion, until)
 	}
 	p.end()
 }

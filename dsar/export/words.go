@@ -72,9 +72,9 @@ var phrases = map[string]phrase{
 	"points_to":         {"Points to (weight of threshold)", "İşaret ettiği (eşikteki ağırlık)", "Ukazuje na (váha z prahu)"},
 	"log":               {"Who asked about you, and what they were told", "Hakkınızda kim ne sordu, ne öğrendi", "Kdo se na vás ptal a co se dozvěděl"},
 	"log_note": {
-		"Every entry of the audit log that is about you, found by going through all of it. Your identity stands there only as a code that nobody can read without your key.",
-		"Denetim kaydının sizinle ilgili bütün girdileri; kaydın tamamı taranarak bulunmuştur. Kimliğiniz orada yalnızca anahtarınız olmadan kimsenin okuyamayacağı bir kod olarak durur.",
-		"Všechny záznamy auditního deníku o vás, nalezené průchodem celého deníku. Vaše totožnost v něm stojí jen jako kód, který bez vašeho klíče nikdo nepřečte.",
+		"Every entry of the audit log that is about you, found by going through all of it. Your identity stands there only as a code that nobody can read without your key. Lists that recipients get of whom they may reach stand there without the people in them; which recipients may get such lists for which purposes is said above.",
+		"Denetim kaydının sizinle ilgili bütün girdileri; kaydın tamamı taranarak bulunmuştur. Kimliğiniz orada yalnızca anahtarınız olmadan kimsenin okuyamayacağı bir kod olarak durur. Alıcıların kimlere ulaşabileceğini gösteren listeler kayıtta içindeki kişiler olmadan durur; hangi alıcının hangi amaçla böyle bir liste alabileceği yukarıda yazılıdır.",
+		"Všechny záznamy auditního deníku o vás, nalezené průchodem celého deníku. Vaše totožnost v něm stojí jen jako kód, který bez vašeho klíče nikdo nepřečte. Seznamy toho, koho smějí příjemci oslovit, v něm stojí bez lidí, kteří jsou na nich; kteří příjemci je mohou dostat a k čemu, je uvedeno výše.",
 	},
 	"what":         {"What", "Ne oldu", "Co se stalo"},
 	"by":           {"By", "Kim", "Kdo"},
@@ -136,6 +136,25 @@ var phrases = map[string]phrase{
 	"kind.request.extended":        {"period extended", "süre uzatıldı", "lhůta prodloužena"},
 	"kind.request.fulfilled":       {"request fulfilled", "başvuru karşılandı", "žádosti vyhověno"},
 	"kind.request.denied":          {"request refused", "başvuru reddedildi", "žádost zamítnuta"},
+	"kind.request.unverified":      {"identity not verified", "kimlik doğrulanamadı", "totožnost neověřena"},
+	"kind.request.paused":          {"period suspended", "süre durduruldu", "lhůta pozastavena"},
+	"kind.request.resumed":         {"period goes on", "süre yeniden işliyor", "lhůta opět běží"},
+	"kind.request.noted":           {"note made on the request", "başvuruya not düşüldü", "k žádosti připsána poznámka"},
+	"kind.request.notified":        {"message sent about the request", "başvuru hakkında ileti gönderildi", "odeslána zpráva o žádosti"},
+	"kind.request.withdrawn":       {"request taken back", "başvuru geri alındı", "žádost vzata zpět"},
+	"kind.request.refused":         {"a step of the request was not allowed", "başvurunun bir adımına izin verilmedi", "krok v žádosti nebyl dovolen"},
+	"kind.export.fetched":          {"your data were fetched by the link", "verileriniz bağlantıyla alındı", "údaje byly vyzvednuty přes odkaz"},
+	"kind.erasure.planned":         {"erasure prepared", "silme hazırlandı", "výmaz připraven"},
+	"kind.erasure.approved":        {"erasure approved", "silme onaylandı", "výmaz schválen"},
+	"kind.erasure.denied":          {"a step of the erasure was not allowed", "silmenin bir adımına izin verilmedi", "krok výmazu nebyl dovolen"},
+	"kind.decision.shown":          {"a decision about you was looked at", "hakkınızdaki bir karara bakıldı", "bylo nahlédnuto do rozhodnutí o vás"},
+
+	"basis.consent":              {"your consent", "açık rızanız", "váš souhlas"},
+	"basis.contract":             {"a contract with you", "sizinle sözleşme", "smlouva s vámi"},
+	"basis.legal_obligation":     {"a legal obligation", "yasal yükümlülük", "právní povinnost"},
+	"basis.vital_interests":      {"vital interests", "hayati çıkarlar", "životně důležité zájmy"},
+	"basis.public_task":          {"a public task", "kamu görevi", "úkol ve veřejném zájmu"},
+	"basis.legitimate_interests": {"legitimate interests", "meşru menfaat", "oprávněné zájmy"},
 }
 
 const (
