@@ -35,15 +35,26 @@ type Resumed struct {
 }
 
 // Resume goes on with every erasure that a legal hold has deferred. Whoever releases a hold
-// calls it. An error leaves the rest for the next time.
+// calls it. It goes on behind one that fails, which is left for the next time, and returns
+// the errors together. One that has a new plan meanwhile waits for whoever approves it.
 func (e *Eraser) Resume(ctx context.Context, by privacy.Principal) (Resumed, error) {
 	var resumed Resumed
 	requests, err := e.rooms.Store.Deferred(ctx)
 	if err != nil {
 		return resumed, fmt.Errorf("listing deferred erasures: %w", err)
 	}
+	var errs []error
 	for _, request := range requests {
-		_, err := e.Erase(ctx, by, request)
+		if err := ctx.Err(); err != nil {
+			return resumed, errors.Join(append(errs, err)...)
+		}
+		last, err := e.rooms.Store.LastPlan(ctx, request)
+		if err == nil && last.DeferredAt.IsZero() {
+			continue
+		}
+		if err == nil {
+			_, err = e.Erase(ctx, by, request)
+		}
 		_, refused := errors.AsType[*Refusal](err)
 		switch {
 		case err == nil:
@@ -52,14 +63,15 @@ func (e *Eraser) Resume(ctx context.Context, by privacy.Principal) (Resumed, err
 			resumed.Held = append(resumed.Held, request)
 		case isRefusal(err, CheckPlanCurrent):
 			if _, err := e.Plan(ctx, by, request); err != nil {
-				return resumed, err
+				errs = append(errs, fmt.Errorf("request %s: %w", request, err))
+				continue
 			}
 			resumed.Replanned = append(resumed.Replanned, request)
 		case refused, errors.Is(err, privacy.ErrNotFound):
-			// Its approvals are of an older plan, or it was closed meanwhile.
+			// It was closed meanwhile, or the person is gone.
 		default:
-			return resumed, err
+			errs = append(errs, fmt.Errorf("request %s: %w", request, err))
 		}
 	}
-	return resumed, nil
+	return resumed, errors.Join(errs...)
 }

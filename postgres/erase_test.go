@@ -934,9 +934,41 @@ func TestReleaseReplans(t *testing.T) {
 	if err != nil || !slices.Equal(resumed.Replanned, []dsar.RequestID{id}) {
 		t.Fatalf("%+v, %v", resumed, err)
 	}
+	before := countEntries(t, e.db)
+	if resumed, err = e.Resume(t.Context(), dpo); err != nil || countEntries(t, e.db) != before {
+		t.Errorf("while the new plan waits for its approval %d entries come, %v", countEntries(t, e.db)-before, err)
+	}
 	e.approve(t, id)
 	if _, err := e.Erase(t.Context(), dpo, id); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestResumeGoesOnBehindOneThatFails: what stands in the way of one erasure stands in the way
+// of no other.
+func TestResumeGoesOnBehindOneThatFails(t *testing.T) {
+	t.Parallel()
+	e := newErasing(t, dsar.EraseConfig{})
+	var ids []dsar.RequestID
+	var holds [][16]byte
+	for _, name := range []string{"ayşe", "jana", "petra"} {
+		p := e.person(t, name)
+		id := e.approved(t, p)
+		holds = append(holds, e.setHold(t, p, nil))
+		_, err := e.Erase(t.Context(), dpo, id)
+		mustBeRefused(t, err, dsar.CheckNoHold)
+		ids = append(ids, id)
+	}
+	for _, hold := range holds {
+		e.releaseHold(t, hold)
+	}
+	e.store.log = &failingLog{log: e.log, fails: 1, between: func() {}}
+	e.ledger.broken = nil
+	e.config.Finish = time.Nanosecond
+	e.rebuild(t)
+	resumed, err := e.Resume(t.Context(), dpo)
+	if !errors.Is(err, privacy.ErrUnavailable) || len(resumed.Erased) != 2 {
+		t.Errorf("%d of %d were erased, %v", len(resumed.Erased), len(ids), err)
 	}
 }
 
