@@ -20,6 +20,9 @@ type prepared struct {
 	hash     audit.Digest
 	holdings Holdings
 	kept     []Kept
+	// unknown is whether there is something of a category that the catalogue does not have
+	// (any more): nobody can tell whether a hold on a part covers it.
+	unknown bool
 }
 
 // prepare looks at everything that is held about a person and says what an erasure in the
@@ -46,6 +49,8 @@ func (e *Eraser) prepare(ctx context.Context, person privacy.DataSubjectID, requ
 			return nil, fmt.Errorf("finding what must be kept: %w", err)
 		}
 	}
+	p.unknown = slices.ContainsFunc(p.plan.Categories, func(c PlannedCategory) bool { return c.Category == "" }) ||
+		slices.ContainsFunc(p.plan.Streams, func(s PlannedStream) bool { return s.Category == "" })
 	p.plan.Withheld = withheldOf(p.kept)
 	counts := map[privacy.IdentifierKind]int64{}
 	for _, identifier := range holdings.Identifiers {

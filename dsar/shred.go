@@ -68,6 +68,10 @@ func (e *Eraser) erase(ctx context.Context, by privacy.Principal, request Reques
 	if onEverything(p.holdings.Holds) {
 		return ErasureRecord{}, e.deferBy(ctx, by, &r, &last)
 	}
+	if p.unknown && len(p.holdings.Holds) > 0 {
+		return ErasureRecord{}, e.deny(ctx, by, &r, last.Hash, CheckNoHold,
+			"a legal hold on a part is in force, and there are data of a category that the catalogue does not have, so that nobody can tell whether they are held; bring the category back")
+	}
 	change, err := e.rooms.Requests.Prepare(ctx, by, request, Move{Action: ActionErase, List: p.hash})
 	if isRefusal(err, CheckNotErased) {
 		return e.ErasureOf(ctx, request)

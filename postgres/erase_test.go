@@ -944,6 +944,30 @@ func TestReleaseReplans(t *testing.T) {
 	}
 }
 
+// TestHoldOnWhatNobodyKnows: data of a category that the catalogue has lost may be what a
+// hold on a part is about, so they are not destroyed while there is one.
+func TestHoldOnWhatNobodyKnows(t *testing.T) {
+	t.Parallel()
+	e := newErasing(t, dsar.EraseConfig{})
+	p := e.person(t, "ayşe")
+	slot, scope := e.vault.Slot(p.id, "lost"), e.vault.WordTag("hold", "lost")
+	if _, err := e.db.pool.Exec(t.Context(), `insert into vault.sealed_record (data_subject_id, slot, record_version, sealed) values ($1, $2, 1, $3)`,
+		[16]byte(p.id), slot[:], make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	hold := e.setHold(t, p, &scope)
+	id := e.approved(t, p)
+	_, err := e.Erase(t.Context(), dpo, id)
+	mustBeRefused(t, err, dsar.CheckNoHold)
+	if _, err := e.store.PersonKey(t.Context(), p.id); err != nil {
+		t.Errorf("erased under a hold: %v", err)
+	}
+	e.releaseHold(t, hold)
+	if _, err := e.Erase(t.Context(), dpo, id); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestResumeGoesOnBehindOneThatFails: what stands in the way of one erasure stands in the way
 // of no other.
 func TestResumeGoesOnBehindOneThatFails(t *testing.T) {
