@@ -18,6 +18,7 @@ test: ensure-postgres ensure-cc lint ## check style, run all tests under the rac
 	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
 	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure' ./postgres
+	$(GO) test -timeout 20m -run TestKilledErasures ./internal/assembly
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)
