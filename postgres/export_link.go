@@ -14,12 +14,13 @@ import (
 
 var _ export.LinkStore = (*ExportStore)(nil)
 
-// The request must still know the person: whoever was erased meanwhile gets no link.
+// The request must still know the person: whoever was erased meanwhile gets no link. Nor does
+// a request that was denied or taken back while the export was written.
 const sqlExportAddLink = `
 insert into dsar.export (export_id, request_id, token_tag, manifest, file_digest, size_bytes, made_at, expires_at)
 select $1, r.request_id, $4, $5, $6, $7, now.at, now.at + $8::interval
 from dsar.request r, (select clock_timestamp() as at offset 0) now
-where r.request_id = $2 and r.data_subject_id = $3
+where r.request_id = $2 and r.data_subject_id = $3 and r.closed_at is null
 returning expires_at`
 
 // AddLink implements [export.LinkStore].

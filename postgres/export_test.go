@@ -184,6 +184,30 @@ func TestExportFromTheDatabase(t *testing.T) {
 	}
 }
 
+// TestNoLinkForAClosedRequest: it was taken back while its export was written.
+func TestNoLinkForAClosedRequest(t *testing.T) {
+	t.Parallel()
+	r := newExportRoom(t)
+	id, create, err := r.links.Prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := export.Job{Person: r.person.id, Request: r.request, Kind: dsar.Access, Language: "tr", Lock: r.lock, Create: create}
+	result, err := r.exporter.Export(t.Context(), officer, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.pool.Exec(t.Context(), `update dsar.request set state = 'withdrawn', closed_at = clock_timestamp() where request_id = $1`, [16]byte(r.request)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.links.Create(t.Context(), officer, id, &job, &result, time.Hour); !errors.Is(err, privacy.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if diff := cmp.Diff([]audit.Kind{audit.PersonExported}, r.lastKinds(t, 1)); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
 // TestLinkWorksOnce: of twenty who come at once one gets the file, and the log has it once.
 func TestLinkWorksOnce(t *testing.T) {
 	t.Parallel()
