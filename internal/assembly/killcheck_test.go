@@ -194,18 +194,18 @@ func (w *killing) add(t *testing.T, number int) (*victim, error) {
 
 // traces is how much there is of a person, and of their erasure.
 type traces struct {
-	Person, Erasing                                  bool
-	Wrapped                                          []byte
-	Identifiers, Records, Chunks, Prints, Consents   int
-	OfRequest                                        bool // the request knows its person
-	Steps, Tasks, Deliveries, Approvals, Holds       int
-	Erasures, Suppressed, Withheld, WithheldKeys     int
-	Swept                                            bool
-	Sequence                                         int64
-	LineHash                                         []byte
-	KeyDigests                                       [][]byte
-	Erasure                                          [16]byte
-	LineInLedger, EntriesInLog, NotedInLog, LedgerOf int
+	Person, Erasing                                bool
+	Wrapped                                        []byte
+	Identifiers, Records, Chunks, Prints, Consents int
+	OfRequest                                      bool // the request knows its person
+	Steps, Tasks, Deliveries, Approvals, Holds     int
+	Erasures, Suppressed, Withheld, WithheldKeys   int
+	Swept                                          bool
+	Sequence                                       int64
+	LineHash                                       []byte
+	KeyDigests                                     [][]byte
+	Erasure                                        [16]byte
+	EntriesInLog, NotedInLog, LedgerOf             int
 }
 
 const sqlTraces = `
