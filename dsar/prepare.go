@@ -23,6 +23,8 @@ type prepared struct {
 	// unknown is whether there is something of a category that the catalogue does not have
 	// (any more): nobody can tell whether a hold on a part covers it.
 	unknown bool
+	// subject is what the log needs of the person.
+	subject audit.Subject
 }
 
 // prepare looks at everything that is held about a person and says what an erasure in the
@@ -33,14 +35,21 @@ func (e *Eraser) prepare(ctx context.Context, person privacy.DataSubjectID, requ
 	if err != nil {
 		return nil, fmt.Errorf("reading what is held: %w", err)
 	}
-	p := &prepared{holdings: holdings}
+	p := &prepared{holdings: holdings, subject: audit.Subject{Unknown: true}}
 	binding := e.rooms.Vault.WordTag("erasure-plan", string(request[:]), string(person[:]))
 	held := holdings.Digest()
 	p.plan = &Plan{
 		Version: PlanVersion, Request: request, Binding: base64.RawURLEncoding.EncodeToString(binding[:]),
 		Held: hex.EncodeToString(held[:]), Consents: holdings.Consents,
 	}
-	opened, err := e.open(ctx, person, &holdings, p.plan)
+	key, err := e.openKey(person, &holdings)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		p.subject = key.Subject()
+	}
+	opened, err := e.open(key, person, &holdings, p.plan)
 	if err != nil {
 		return nil, err
 	}
@@ -70,18 +79,25 @@ func (e *Eraser) prepare(ctx context.Context, person privacy.DataSubjectID, requ
 	return p, err
 }
 
-// open opens the records and writes what there is into the plan. It returns nothing if the
-// key does not open (any more): that protects nobody, and must not stand in the way of the
-// right to be forgotten.
-func (e *Eraser) open(ctx context.Context, person privacy.DataSubjectID, holdings *Holdings, plan *Plan) (*WithholdInput, error) {
-	var key *vault.PersonKey
-	if holdings.Wrapped != nil {
-		var err error
-		key, err = e.rooms.Vault.OpenPersonKey(person, holdings.Wrapped)
-		if err != nil && !errors.Is(err, privacy.ErrDamaged) {
-			return nil, fmt.Errorf("opening key of a person to erase: %w", err)
-		}
+// openKey returns nothing if the key does not open (any more): that protects nobody, and
+// must not stand in the way of the right to be forgotten.
+func (e *Eraser) openKey(person privacy.DataSubjectID, holdings *Holdings) (*vault.PersonKey, error) {
+	if holdings.Wrapped == nil {
+		return nil, nil
 	}
+	key, err := e.rooms.Vault.OpenPersonKey(person, holdings.Wrapped)
+	if errors.Is(err, privacy.ErrDamaged) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening key of a person to erase: %w", err)
+	}
+	return key, nil
+}
+
+// open opens the records and writes what there is into the plan. Without a key it returns
+// nothing.
+func (e *Eraser) open(key *vault.PersonKey, person privacy.DataSubjectID, holdings *Holdings, plan *Plan) (*WithholdInput, error) {
 	bySlot := map[[16]byte]privacy.DataCategory{}
 	for _, category := range e.rooms.Categories() {
 		bySlot[e.rooms.Vault.Slot(person, category)] = category

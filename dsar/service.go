@@ -136,26 +136,40 @@ func (s *Service) Contents(ctx context.Context, r *Request) (Contents, error) {
 //   - [privacy.ErrForbidden]: the role may not;
 //   - [privacy.ErrNotFound]: there is no such request, or it is somebody else's.
 func (s *Service) Prepare(ctx context.Context, by privacy.Principal, id RequestID, move Move) (Change, error) {
-	rule, ok := ruleOf(move.Action)
-	if !ok || by.ID == "" || !slices.Contains(rule.By, by.Role) {
-		return Change{}, fmt.Errorf("taking a step of a request: %w", privacy.ErrForbidden)
+	rule, err := mayTake(by, move.Action)
+	if err != nil {
+		return Change{}, err
 	}
 	r, err := s.store.Find(ctx, id)
 	if err != nil {
 		return Change{}, fmt.Errorf("taking a step of a request: %w", err)
 	}
-	actor := s.vault.ActorTag(by)
-	if by.Role == privacy.RoleService && r.OpenedBy != actor {
+	if by.Role == privacy.RoleService && r.OpenedBy != s.vault.ActorTag(by) {
 		return Change{}, fmt.Errorf("taking a step of another's request: %w", privacy.ErrNotFound)
 	}
 	subject, err := s.subject(ctx, r.DataSubject)
 	if err != nil {
 		return Change{}, err
 	}
-	at := s.now()
-	next, _, err := advance(s.config.Compute, &r, &move, at)
+	return s.prepare(ctx, by, rule, &r, subject, move)
+}
+
+// mayTake admits those whom the machine lets take a step.
+func mayTake(by privacy.Principal, action Action) (*Rule, error) {
+	rule, ok := ruleOf(action)
+	if !ok || by.ID == "" || !slices.Contains(rule.By, by.Role) {
+		return nil, fmt.Errorf("taking a step of a request: %w", privacy.ErrForbidden)
+	}
+	return rule, nil
+}
+
+// prepare is [Service.Prepare] for whoever has just read the request and knows the person:
+// a step that came since is found out when the change is committed.
+func (s *Service) prepare(ctx context.Context, by privacy.Principal, rule *Rule, r *Request, subject audit.Subject, move Move) (Change, error) {
+	id, actor, at := r.ID, s.vault.ActorTag(by), s.now()
+	next, _, err := advance(s.config.Compute, r, &move, at)
 	if refusal, refused := errors.AsType[*Refusal](err); refused {
-		return Change{}, s.refuse(ctx, by, subject, &r, move.Action, refusal)
+		return Change{}, s.refuse(ctx, by, subject, r, move.Action, refusal)
 	}
 	if err != nil {
 		return Change{}, fmt.Errorf("taking a step of a request: %w", err)

@@ -72,10 +72,11 @@ func (e *Eraser) erase(ctx context.Context, by privacy.Principal, request Reques
 		return ErasureRecord{}, e.deny(ctx, by, &r, last.Hash, CheckNoHold,
 			"a legal hold on a part is in force, and there are data of a category that the catalogue does not have, so that nobody can tell whether they are held; bring the category back")
 	}
-	change, err := e.rooms.Requests.Prepare(ctx, by, request, Move{Action: ActionErase, List: p.hash})
-	if isRefusal(err, CheckNotErased) {
-		return e.ErasureOf(ctx, request)
+	rule, err := mayTake(by, ActionErase)
+	if err != nil {
+		return ErasureRecord{}, err
 	}
+	change, err := e.rooms.Requests.prepare(ctx, by, rule, &r, p.subject, Move{Action: ActionErase, List: p.hash})
 	if err != nil {
 		return ErasureRecord{}, err
 	}

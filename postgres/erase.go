@@ -80,30 +80,18 @@ on conflict (sequence) do nothing`
 func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shredded, audit.Receipt, error) {
 	var done dsar.Shredded
 	receipt, err := s.log.AppendTx(ctx, order.Event, func(ctx context.Context, tx pgx.Tx) error {
-		identifiers, err := s.compare(ctx, tx, &order)
+		tags, err := s.begin(ctx, tx, &order)
 		if err != nil {
 			return err
 		}
-		if order.Step != nil {
-			if err := TakeTx(ctx, tx, *order.Step); err != nil {
-				return err
-			}
-		}
 		if err := s.tell(ctx, tx, &order); err != nil {
-			return err
-		}
-		tags := make([][16]byte, len(identifiers))
-		for i := range identifiers {
-			tags[i] = order.Suppress(identifiers[i])
-		}
-		if err := keep(ctx, tx, &order, tags); err != nil {
 			return err
 		}
 		if done.Ledger, err = order.Record(ctx, tags); err != nil {
 			return fmt.Errorf("writing erasure ledger: %w", err)
 		}
 		done.Suppressed = int64(len(tags))
-		return destroy(ctx, tx, &order, &done)
+		return destroy(ctx, tx, &order, tags, &done)
 	})
 	if err != nil {
 		return dsar.Shredded{}, audit.Receipt{}, fmt.Errorf("shredding: %w", err)
@@ -157,8 +145,10 @@ func (s *EraseStore) tell(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder
 	return translate(part.Commit(ctx))
 }
 
-// compare locks the person and makes sure that nothing has changed.
-func (s *EraseStore) compare(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder) ([]dsar.HeldIdentifier, error) {
+// begin locks the person, makes sure that nothing has changed, takes the step and keeps
+// what outlives the person: all that comes before the ledger, in one round trip. What was
+// written goes back with the transaction if something turns out not to be as it was.
+func (s *EraseStore) begin(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder) ([][16]byte, error) {
 	batch := &pgx.Batch{}
 	locked := false
 	batch.Queue(sqlEraseLock, [16]byte(order.Person)).Query(func(rows pgx.Rows) error {
@@ -166,45 +156,53 @@ func (s *EraseStore) compare(ctx context.Context, tx pgx.Tx, order *dsar.ShredOr
 		rows.Close()
 		return rows.Err()
 	})
+	// The statements behind the lock each see what was committed until it was given.
 	var now dsar.Holdings
 	queueHoldings(batch, order.Person, &now, false)
 	var approvals int
 	batch.Queue(sqlEraseApprovals, [16]byte(order.Request), order.Plan[:]).QueryRow(func(row pgx.Row) error { return row.Scan(&approvals) })
+	taken := int64(1)
+	if order.Step != nil {
+		queueTake(batch, order.Step, &taken)
+	}
+	queueWithheld(batch, order)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, translate(err)
 	}
-	switch {
-	case !locked:
+	if !locked {
 		return nil, privacy.ErrNotFound
-	case order.Forced:
-		return now.Identifiers, nil
-	case approvals < order.Approvals:
-		return nil, fmt.Errorf("erasing without approval: %w", privacy.ErrForbidden)
 	}
-	return now.Identifiers, order.Compare(&now)
+	if !order.Forced {
+		if approvals < order.Approvals {
+			return nil, fmt.Errorf("erasing without approval: %w", privacy.ErrForbidden)
+		}
+		if err := order.Compare(&now); err != nil {
+			return nil, err
+		}
+	}
+	tags := make([][16]byte, len(now.Identifiers))
+	for i := range now.Identifiers {
+		tags[i] = order.Suppress(now.Identifiers[i])
+	}
+	return tags, checkTaken(taken)
 }
 
-// keep stores what outlives the person.
-func keep(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]byte) error {
-	batch := &pgx.Batch{}
-	if len(tags) > 0 {
-		batch.Queue(sqlEraseSuppress, tagBytes(tags), [16]byte(order.Erasure))
-	}
+// queueWithheld stores what the law keeps of the person.
+func queueWithheld(batch *pgx.Batch, order *dsar.ShredOrder) {
 	for i := range order.Withheld {
 		w := &order.Withheld[i]
 		batch.Queue(sqlEraseWithheld, w.ID, [16]byte(order.Erasure), optionalTime(w.Until), optionalID(w.Hold), w.Head)
 		batch.Queue(sqlEraseWithheldKey, w.ID, w.Wrapped)
 		batch.Queue(sqlEraseWithheldParts, w.ID, w.Parts)
 	}
-	if batch.Len() == 0 {
-		return nil
-	}
-	return translate(tx.SendBatch(ctx, batch).Close())
 }
 
 // destroy is what cannot be undone. Nothing but a lost connection can make it fail.
-func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, done *dsar.Shredded) error {
+func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]byte, done *dsar.Shredded) error {
 	batch := &pgx.Batch{}
+	if len(tags) > 0 {
+		batch.Queue(sqlEraseSuppress, tagBytes(tags), [16]byte(order.Erasure))
+	}
 	var people int64
 	var digests [][]byte
 	var at *time.Time

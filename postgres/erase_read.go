@@ -63,15 +63,21 @@ from vault.event_chunk
 where data_subject_id = $1
 group by slot`
 
+// The transaction begins and ends in the round trip that reads.
+const (
+	sqlHoldingsBegin = `begin isolation level repeatable read read only`
+	sqlHoldingsEnd   = `commit`
+)
+
 // Holdings is [dsar.EraseStore]'s. It reads in one transaction of one snapshot.
 func (s *EraseStore) Holdings(ctx context.Context, id privacy.DataSubjectID) (dsar.Holdings, error) {
 	var held dsar.Holdings
-	err := pgx.BeginTxFunc(ctx, s.db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		batch := &pgx.Batch{}
-		queueHoldings(batch, id, &held, true)
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	if err != nil {
+	batch := &pgx.Batch{}
+	batch.Queue(sqlHoldingsBegin)
+	queueHoldings(batch, id, &held, true)
+	batch.Queue(sqlHoldingsEnd)
+	// A connection on which this fails is still in the transaction, and the pool drops it.
+	if err := s.db.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return dsar.Holdings{}, fmt.Errorf("reading holdings: %w", translate(err))
 	}
 	if held.Jurisdiction == "" {

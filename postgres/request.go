@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/mahrem/mahrem/audit"
@@ -120,12 +121,17 @@ func queueStep(batch *pgx.Batch, step *dsar.Step) {
 }
 
 // A step may take the person away and never bring one back, who may have been erased since
-// the step was prepared.
+// the step was prepared. The step is recorded only if the request has not moved on.
 const sqlRequestTake = `
-update dsar.request
-set state = $3, data_subject_id = case when $4::uuid is null then null else data_subject_id end, started_at = $5, acknowledge_by = $6, due_at = $7, extended_at = $8, paused_at = $9,
-	verified_at = $10, erased_at = $11, closed_at = $12, denial_reason = $13, version = $14
-where request_id = $1 and version = $2`
+with taken as (
+	update dsar.request
+	set state = $3, data_subject_id = case when $4::uuid is null then null else data_subject_id end, started_at = $5, acknowledge_by = $6, due_at = $7, extended_at = $8, paused_at = $9,
+		verified_at = $10, erased_at = $11, closed_at = $12, denial_reason = $13, version = $14
+	where request_id = $1 and version = $2
+	returning request_id
+)
+insert into dsar.request_step (request_id, step, action, from_state, to_state, at, by_actor, sealed)
+select request_id, $15, $16, $17, $18, $19, $20, $21 from taken`
 
 const sqlRequestPause = `
 insert into dsar.request_pause (request_id, ground, from_at, until_at)
@@ -148,22 +154,36 @@ func (s *RequestStore) Take(ctx context.Context, change dsar.Change) (audit.Rece
 // be the one of the change's event. It fails with [privacy.ErrConflict] if somebody else
 // took a step since the change was prepared: then the transaction must not commit.
 func TakeTx(ctx context.Context, tx pgx.Tx, change dsar.Change) error {
-	r := &change.After
-	tag, err := tx.Exec(ctx, sqlRequestTake, [16]byte(r.ID), change.Before, string(r.State), optionalID(r.DataSubject),
-		optionalTime(r.StartedAt), optionalTime(r.AcknowledgeBy), optionalTime(r.DueAt), optionalTime(r.ExtendedAt), optionalTime(r.PausedAt),
-		optionalTime(r.VerifiedAt), optionalTime(r.ErasedAt), optionalTime(r.ClosedAt), optionalText(string(r.Denial)), r.Version)
-	if err != nil {
+	batch, taken := &pgx.Batch{}, int64(0)
+	queueTake(batch, &change, &taken)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return translate(err)
 	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("taking a step of a request that has moved on: %w", privacy.ErrConflict)
-	}
-	batch := &pgx.Batch{}
+	return checkTaken(taken)
+}
+
+// queueTake takes a step as part of a batch; the caller passes what it leaves in taken to
+// checkTaken.
+func queueTake(batch *pgx.Batch, change *dsar.Change, taken *int64) {
+	r, step := &change.After, &change.Step
+	batch.Queue(sqlRequestTake, [16]byte(r.ID), change.Before, string(r.State), optionalID(r.DataSubject),
+		optionalTime(r.StartedAt), optionalTime(r.AcknowledgeBy), optionalTime(r.DueAt), optionalTime(r.ExtendedAt), optionalTime(r.PausedAt),
+		optionalTime(r.VerifiedAt), optionalTime(r.ErasedAt), optionalTime(r.ClosedAt), optionalText(string(r.Denial)), r.Version,
+		step.Number, string(step.Action), string(step.From), string(step.To), step.At, step.By[:], step.Sealed,
+	).Exec(func(tag pgconn.CommandTag) error {
+		*taken = tag.RowsAffected()
+		return nil
+	})
 	for _, pause := range r.Pauses {
 		batch.Queue(sqlRequestPause, [16]byte(r.ID), string(pause.Ground), pause.From, optionalTime(pause.Until))
 	}
-	queueStep(batch, &change.Step)
-	return translate(tx.SendBatch(ctx, batch).Close())
+}
+
+func checkTaken(taken int64) error {
+	if taken == 0 {
+		return fmt.Errorf("taking a step of a request that has moved on: %w", privacy.ErrConflict)
+	}
+	return nil
 }
 
 // optionalTime is null for the zero value.

@@ -65,32 +65,35 @@ order by from_at, ground`
 
 // Find implements [dsar.RequestStore].
 func (s *RequestStore) Find(ctx context.Context, id dsar.RequestID) (dsar.Request, error) {
-	rows, err := s.db.pool.Query(ctx, sqlRequestFind, [16]byte(id))
-	if err != nil {
+	var r dsar.Request
+	batch := &pgx.Batch{}
+	queueRequest(batch, id, &r)
+	if err := s.db.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return dsar.Request{}, fmt.Errorf("finding request: %w", translate(err))
-	}
-	var sealed []byte
-	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (dsar.Request, error) { return readRequest(row, &sealed) })
-	if err != nil {
-		return dsar.Request{}, fmt.Errorf("finding request: %w", translate(err))
-	}
-	r.Sealed = sealed
-	if rows, err = s.db.pool.Query(ctx, sqlRequestPauses, [16]byte(id)); err != nil {
-		return dsar.Request{}, fmt.Errorf("finding pauses of a request: %w", translate(err))
-	}
-	r.Pauses, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (clock.Pause, error) {
-		var p clock.Pause
-		var until *time.Time
-		err := row.Scan(&p.Ground, &p.From, &until)
-		if p.From = p.From.UTC(); until != nil {
-			p.Until = until.UTC()
-		}
-		return p, err
-	})
-	if err != nil {
-		return dsar.Request{}, fmt.Errorf("finding pauses of a request: %w", translate(err))
 	}
 	return r, nil
+}
+
+// queueRequest reads a request with its pauses into r.
+func queueRequest(batch *pgx.Batch, id dsar.RequestID, r *dsar.Request) {
+	batch.Queue(sqlRequestFind, [16]byte(id)).Query(func(rows pgx.Rows) error {
+		var sealed []byte
+		found, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (dsar.Request, error) { return readRequest(row, &sealed) })
+		*r, r.Sealed = found, sealed
+		return err
+	})
+	batch.Queue(sqlRequestPauses, [16]byte(id)).Query(func(rows pgx.Rows) (err error) {
+		r.Pauses, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (clock.Pause, error) {
+			var p clock.Pause
+			var until *time.Time
+			err := row.Scan(&p.Ground, &p.From, &until)
+			if p.From = p.From.UTC(); until != nil {
+				p.Until = until.UTC()
+			}
+			return p, err
+		})
+		return err
+	})
 }
 
 const sqlRequestKey = `

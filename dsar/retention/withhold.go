@@ -69,13 +69,17 @@ func (w *Withholder) Withhold(ctx context.Context, input dsar.WithholdInput) ([]
 	catalogue := w.catalogue()
 	jurisdiction := catalogue.JurisdictionOf(string(input.Jurisdiction))
 	exceptions := catalogue.RetentionExceptions(jurisdiction, input.At)
-	scopes := dsar.HoldScopes(catalogue, w.keys)
+	var scopes map[[16]byte]dsar.HoldScope
+	if len(input.Holds) > 0 {
+		scopes = dsar.HoldScopes(catalogue, w.keys)
+	}
 	events := map[part][]vault.Event{}
 	// last is until when the last event of an exception is kept.
 	last := map[policies.ExceptionID]time.Time{}
 	for _, stream := range input.Streams {
-		if len(exceptions)+len(input.Holds) == 0 {
-			break
+		// A stream that nothing can keep is not read.
+		if len(input.Holds) == 0 && !slices.ContainsFunc(exceptions, func(e *policies.RetentionException) bool { return slices.Contains(e.Events, stream) }) {
+			continue
 		}
 		err := input.Events(ctx, stream, func(chunk []vault.Event) error {
 			for _, event := range chunk {
