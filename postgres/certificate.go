@@ -134,7 +134,7 @@ func (s *CertificateStore) processors(ctx context.Context, request [16]byte) ([]
 }
 
 const sqlCertificateLatest = `
-	select note
+	select sealed
 	from dsar.certificate
 	where erasure_id = $1
 	order by revision desc
@@ -142,25 +142,32 @@ const sqlCertificateLatest = `
 
 // Latest is [certificate.Store]'s.
 func (s *CertificateStore) Latest(ctx context.Context, id certificate.ID) ([]byte, error) {
-	var signed []byte
-	err := s.db.pool.QueryRow(ctx, sqlCertificateLatest, [16]byte(id)).Scan(&signed)
+	var sealed []byte
+	err := s.db.pool.QueryRow(ctx, sqlCertificateLatest, [16]byte(id)).Scan(&sealed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading certificate: %w", translate(err))
 	}
-	return signed, nil
+	return s.vault.OpenHouse(certificateLabel(id), sealed)
 }
 
 const sqlCertificateAdd = `
-	insert into dsar.certificate (erasure_id, revision, note, issued_at)
+	insert into dsar.certificate (erasure_id, revision, sealed, issued_at)
 	values ($1, $2, $3, $4)`
+
+// certificateLabel is what a certificate is sealed as: it opens for its own erasure alone.
+func certificateLabel(id certificate.ID) string { return "certificate/" + dsar.ErasureID(id).String() }
 
 // Add is [certificate.Store]'s.
 func (s *CertificateStore) Add(ctx context.Context, id certificate.ID, c *certificate.Certificate, signed []byte, event audit.Event) error {
-	_, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, sqlCertificateAdd, [16]byte(id), c.Revision, signed, c.IssuedAt)
+	sealed, err := s.vault.SealHouse(certificateLabel(id), signed)
+	if err != nil {
+		return fmt.Errorf("sealing certificate: %w", err)
+	}
+	_, err = s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sqlCertificateAdd, [16]byte(id), c.Revision, sealed, c.IssuedAt)
 		return translate(err)
 	})
 	if err != nil {

@@ -216,6 +216,12 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("listed %+v, %v", erasures, err)
 	}
 
+	// Nothing of a certificate can be read in the table.
+	var plain int
+	if err := pool.QueryRow(t.Context(), `select count(*) from dsar.certificate where position('purchases'::bytea in sealed) > 0`).Scan(&plain); err != nil || plain != 0 {
+		t.Errorf("%d certificates stand in clear, %v", plain, err)
+	}
+
 	// Kept as they were: nobody changes or deletes one, not even the owner.
 	for _, sql := range []string{`delete from dsar.certificate`, `update dsar.certificate set revision = 9`, `truncate dsar.certificate`} {
 		if _, err := pool.Exec(t.Context(), sql); err == nil {
