@@ -185,7 +185,7 @@ const sqlCertificateDue = `
 	from dsar.erasure e
 	join dsar.request r on r.request_id = e.request_id
 	left join lateral (
-		select c.issued_at, c.note from dsar.certificate c where c.erasure_id = e.erasure_id order by c.revision desc limit 1) last on true
+		select c.issued_at from dsar.certificate c where c.erasure_id = e.erasure_id order by c.revision desc limit 1) last on true
 	where e.swept_at is not null and e.log_index is not null
 	  and (last.issued_at is null
 	    or exists (

@@ -192,7 +192,7 @@ func TestCertificates(t *testing.T) {
 	if ids, err := store.Due(t.Context(), 1); err != nil || len(ids) != 1 || ids[0] != (certificate.ID{9}) {
 		t.Errorf("first is %x, %v, want the one without a certificate", ids, err)
 	}
-	exec(`insert into dsar.certificate (erasure_id, revision, note, issued_at) values ($1, 1, '\x00', now() - interval '1 hour')`, [16]byte{9})
+	exec(`insert into dsar.certificate (erasure_id, revision, sealed, issued_at) values ($1, 1, decode(repeat('00', 40), 'hex'), now() - interval '1 hour')`, [16]byte{9})
 	exec(`insert into dsar.processor_task (request_id, processor_id, subject_request_id, kind, state, delivery_id, queued_at)
 		values ($1, 'mailer', $2, 'erasure', 'queued', $2, now() - interval '61 minutes')`, [16]byte{3, 6: 0x40, 8: 0x80}, [16]byte{9})
 	if ids, err := store.Due(t.Context(), 10); err != nil || len(ids) != 1 || ids[0] != id {
