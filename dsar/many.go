@@ -19,11 +19,11 @@ type Outcome struct {
 
 // EraseMany carries out the plans of many requests side by side; the ledger and the log
 // flush for all who wait. Each is an erasure of its own, approved by itself. workers of
-// zero means sixteen. each, which may be nil, is told of every outcome, by one at a time.
+// zero means 32. each, which may be nil, is told of every outcome, by one at a time.
 // It ends early when ctx does; what was not begun has no outcome.
 func (e *Eraser) EraseMany(ctx context.Context, by privacy.Principal, requests []RequestID, workers int, each func(Outcome)) {
 	if workers <= 0 {
-		workers = 16
+		workers = 32
 	}
 	var next atomic.Int64
 	var mu sync.Mutex

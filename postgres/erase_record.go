@@ -62,10 +62,17 @@ func (s *EraseStore) erasure(row pgx.Row) (dsar.ErasureRecord, error) {
 const sqlEraseNote = `
 update dsar.erasure set log_index = $2, leaf_hash = $3 where erasure_id = $1 and log_index is null`
 
+// sqlEraseNoteLater is for a commit that does not wait for the disk: a note that a crash
+// takes is found again.
+const sqlEraseNoteLater = `select set_config('synchronous_commit', 'off', true)`
+
 // NoteEntry is [dsar.EraseStore]'s.
 func (s *EraseStore) NoteEntry(ctx context.Context, id dsar.ErasureID, receipt audit.Receipt) error {
 	leaf := receipt.LeafHash()
-	if _, err := s.db.pool.Exec(ctx, sqlEraseNote, [16]byte(id), int64(receipt.Index()), leaf[:]); err != nil {
+	batch := &pgx.Batch{} // one transaction
+	batch.Queue(sqlEraseNoteLater)
+	batch.Queue(sqlEraseNote, [16]byte(id), int64(receipt.Index()), leaf[:])
+	if err := s.db.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("noting log entry of erasure: %w", translate(err))
 	}
 	return nil
