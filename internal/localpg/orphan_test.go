@@ -184,7 +184,12 @@ func asNobody(t *testing.T, cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	cmd.Path = filepath.Join(dir, "localpg.test")
-	if err := os.WriteFile(cmd.Path, program, 0o755); err != nil {
+	// A child that another test forks while the file is open for writing would keep it so
+	// for a moment, and a file that is open for writing cannot be executed.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(cmd.Path, program, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd.Dir = "/"
