@@ -138,9 +138,12 @@ grant select, insert on dsar.hold_person, dsar.hold_identifier to mahrem_app;
 -- holds_on lists the holds in force on a person, by the person and by each of their
 -- identifiers. Whoever destroys something calls it in the same transaction, after locking
 -- the person's row of vault.data_subject; whoever sets a hold locks that row too. So of the
--- two one comes first, and the other sees it.
+-- two one comes first, and the other sees it. In plpgsql, which keeps its plans: every
+-- erasure looks twice.
 create function dsar.holds_on(person uuid) returns table (hold_id uuid, scope uuid)
-    language sql stable set search_path = pg_catalog, pg_temp as $$
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return query
     select h.hold_id, h.scope
     from dsar.hold h
     where h.released_at is null
@@ -150,7 +153,8 @@ create function dsar.holds_on(person uuid) returns table (hold_id uuid, scope uu
         select b.hold_id
         from dsar.hold_identifier b
         join vault.identifier i on i.kind = b.kind and i.blind_index = b.blind_index
-        where i.data_subject_id = person)
+        where i.data_subject_id = person);
+end
 $$;
 -- +goose StatementEnd
 revoke execute on function dsar.holds_on(uuid) from public;

@@ -61,7 +61,9 @@ create table dsar.plan (
     constraint plan_planned_by_is_a_tag check (octet_length(planned_by) = 16)
 );
 create index plan_deferred on dsar.plan (deferred_at) where deferred_at is not null;
-grant select, insert, update (deferred_at) on dsar.plan to mahrem_app;
+-- A plan that is the right one again, because a hold was set and released, becomes the last
+-- one again.
+grant select, insert, update (deferred_at, planned_at) on dsar.plan to mahrem_app;
 
 create table dsar.approval (
     request_id uuid not null,
@@ -209,7 +211,8 @@ drop function vault.erase_person(uuid);
 -- takes does not depend on how many records they have: those stay behind unreadable, for
 -- vault.sweep. The caller has locked the person's row, looked for holds (dsar.holds_on) and
 -- written the line of the ledger. It finds nobody when the person is unknown or was erased
--- before.
+-- before; but a key of theirs that an older backup of the keys has brought back goes all
+-- the same, and is reported without a person.
 create function vault.shred(
     person uuid,
     erasure uuid,
@@ -239,13 +242,13 @@ begin
     update vault.data_subject d set erasing = true, restricted = true
     where d.data_subject_id = person and not d.erasing;
     get diagnostics people = row_count;
+    with gone as (
+        delete from keyring.person_key k where k.data_subject_id = person returning sha256(k.wrapped) as digest)
+    select coalesce(array_agg(g.digest), '{}') into key_digests from gone g;
     if people = 0 then
         return;
     end if;
     erased_at := clock_timestamp();
-    with gone as (
-        delete from keyring.person_key k where k.data_subject_id = person returning sha256(k.wrapped) as digest)
-    select coalesce(array_agg(g.digest), '{}') into key_digests from gone g;
     delete from vault.identifier i where i.data_subject_id = person;
     get diagnostics identifiers = row_count;
     delete from consent.record r where r.data_subject_id = person;
@@ -258,7 +261,7 @@ begin
     delete from dsar.hold_person h
     using dsar.hold o
     where h.data_subject_id = person and o.hold_id = h.hold_id and o.released_at is not null;
-    update dsar.request q set data_subject_id = null, version = q.version + 1 where q.data_subject_id = person;
+    update dsar.request q set data_subject_id = null where q.data_subject_id = person;
     insert into dsar.erasure (erasure_id, request_id, plan_hash, key_digests, identifiers, consents, exposures, cases,
         suppressed, sealed, ledger_sequence, erased_at, data_subject_id)
     values (erasure, request, plan, key_digests, identifiers, consents, exposures, cases,

@@ -168,7 +168,7 @@ begin
         select array_agg(q.request_id) into requests from (
             select r.request_id from dsar.request r
             where r.closed_at < before
-              and (kind = 'closed_request' or exists (select from keyring.request_key k where k.request_id = r.request_id))
+              and (drop_old_rows.kind = 'closed_request' or exists (select from keyring.request_key k where k.request_id = r.request_id))
               and not exists (select from dsar.holds_on(r.data_subject_id) h where h.scope is null)
             order by r.closed_at
             limit budget
@@ -188,7 +188,7 @@ begin
         if destroyed = 0 then
             select count(*) into held from dsar.request r
             where r.closed_at < before
-              and (kind = 'closed_request' or exists (select from keyring.request_key k where k.request_id = r.request_id));
+              and (drop_old_rows.kind = 'closed_request' or exists (select from keyring.request_key k where k.request_id = r.request_id));
         end if;
     elsif kind = 'people_count' then
         delete from archive.people p
