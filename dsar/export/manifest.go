@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,11 +149,11 @@ func OpenStatement(signed []byte, origin string, key ed25519.PublicKey) (Stateme
 	if err != nil {
 		return Statement{}, err
 	}
-	n, err := note.Open(slices.Clone(signed), note.VerifierList(verifier))
+	text, err := audit.OpenNote(signed, verifier)
 	if err != nil {
 		return damaged("signature")
 	}
-	lines := strings.Split(n.Text, "\n")
+	lines := strings.Split(text, "\n")
 	if len(lines) != 5 {
 		return damaged("number of lines")
 	}
@@ -166,7 +165,7 @@ func OpenStatement(signed []byte, origin string, key ed25519.PublicKey) (Stateme
 	if !decodeDigest(s.Manifest[:], lines[2]) || !decodeDigest(s.LeafHash[:], leaf) {
 		return damaged("digest")
 	}
-	if s.text() != n.Text {
+	if s.text() != text {
 		return damaged("spelling")
 	}
 	return s, nil
