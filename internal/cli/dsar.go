@@ -165,6 +165,18 @@ func instantOf(at *time.Time) string {
 
 // stepCommand makes cmd one that takes a step of the request that it names: do takes it.
 func (a *app) stepCommand(cmd *cobra.Command, do func(ctx context.Context, house *assembly.House, by privacy.Principal, id dsar.RequestID) (dsar.Request, audit.Receipt, error)) *cobra.Command {
+	return a.requestCommand(cmd, func(ctx context.Context, house *assembly.House, by privacy.Principal, id dsar.RequestID) error {
+		r, receipt, err := do(ctx, house, by, id)
+		if err != nil {
+			return ofRequest(err)
+		}
+		return a.printRequest(&r, receipt)
+	})
+}
+
+// requestCommand makes cmd one that does something with the request that it names, as an
+// officer.
+func (a *app) requestCommand(cmd *cobra.Command, do func(ctx context.Context, house *assembly.House, by privacy.Principal, id dsar.RequestID) error) *cobra.Command {
 	acting := a.actingAs(cmd)
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -181,11 +193,7 @@ func (a *app) stepCommand(cmd *cobra.Command, do func(ctx context.Context, house
 		if err != nil {
 			return err
 		}
-		r, receipt, err := do(cmd.Context(), house, by, id)
-		if err != nil {
-			return ofRequest(err)
-		}
-		return a.printRequest(&r, receipt)
+		return do(cmd.Context(), house, by, id)
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -32,30 +32,15 @@ type doneDocument struct {
 // fulfilCommand makes cmd one that carries something out in the course of a request. do
 // returns the attributes of which recipients who were told must hear; nil is none.
 func (a *app) fulfilCommand(cmd *cobra.Command, do func(ctx context.Context, house *assembly.House, by privacy.Principal, id dsar.RequestID) (fulfil.Done, *audience, error)) *cobra.Command {
-	acting := a.actingAs(cmd)
-	cmd.Args = cobra.ExactArgs(1)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := parseRequest(args[0])
-		if err != nil {
-			return err
-		}
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
-		done, tell, err := do(cmd.Context(), house, by, id)
+	return a.requestCommand(cmd, func(ctx context.Context, house *assembly.House, by privacy.Principal, id dsar.RequestID) error {
+		done, tell, err := do(ctx, house, by, id)
 		if err != nil {
 			return ofRequest(err)
 		}
 		document := doneDocument{requestDocument: newRequestDocument(&done.Request, time.Now()), Evidence: hex.EncodeToString(done.Evidence[:])}
 		document.Log = pointTo(done.Receipt)
 		if tell != nil {
-			recipients, err := a.toldOf(cmd.Context(), house, done.Request.DataSubject, tell)
+			recipients, err := a.toldOf(ctx, house, done.Request.DataSubject, tell)
 			if err != nil {
 				return fmt.Errorf("it is done, but who must be told could not be found: %w", err)
 			}
@@ -69,9 +54,7 @@ func (a *app) fulfilCommand(cmd *cobra.Command, do func(ctx context.Context, hou
 			}
 			t.writeTo(w, "")
 		})
-	}
-	a.jsonFlag(cmd)
-	return cmd
+	})
 }
 
 // audience is who must hear of something: whoever was told one of these attributes, or
