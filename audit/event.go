@@ -72,6 +72,17 @@ const (
 	RetentionApplied Kind = "retention.applied"
 	WithheldErased   Kind = "withheld.erased" // what an erasure had to keep, once the ground ended
 
+	// What is done with the log itself.
+	LogRead         Kind = "log.read"          // entries were handed to somebody who may see them
+	LogExported     Kind = "log.exported"      // a bundle for an auditor; its digest is the list
+	LogAnchored     Kind = "log.anchored"      // a checkpoint was put where the operator cannot change it
+	LogKeyChanged   Kind = "log.key_changed"   // another key signs from here on; its digest is the list
+	LogRetentionSet Kind = "log.retention_set" // the written policy on old entries; its digest is the list
+	LogArchived     Kind = "log.archived"      // old entries were copied out and verified
+	LogPruned       Kind = "log.pruned"        // archived entries were dropped
+	KeysCounted     Kind = "keys.counted"      // how often keys of people were opened since the last count
+	ClockSetBack    Kind = "clock.set_back"    // entries from here on may bear an earlier time than those before
+
 	ProcessorAdded    Kind = "processor.added"
 	ProcessorNotified Kind = "processor.notified"
 	ProcessorAnswered Kind = "processor.answered"

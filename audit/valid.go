@@ -15,7 +15,8 @@ func (k Kind) Valid() bool {
 		RequestRefused, PersonExported, ExportFetched, PersonRectified, PersonRestricted, PersonUnrestricted,
 		ErasurePlanned, ErasureApproved, ErasureDeferred, ErasureReplayed, LogRestored, CertificateIssued,
 		SuppressionLifted, HoldSet, HoldReleased, RetentionApplied, WithheldErased, ProcessorAdded,
-		ProcessorNotified, ProcessorAnswered:
+		ProcessorNotified, ProcessorAnswered,
+		LogRead, LogExported, LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack:
 		return true
 	}
 	return false
