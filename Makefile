@@ -39,6 +39,7 @@ bench: ensure-postgres build ## measure: Go benchmarks, then the policies, reque
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 ./...
 	bin/mahrem bench policy
 	bin/mahrem bench dsar
+	bin/mahrem bench audit
 	bin/mahrem bench gate
 	bin/mahrem bench intake
 

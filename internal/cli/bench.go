@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR())
+	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR(), a.benchAudit())
 }
 
 func (a *app) benchGate() *cobra.Command {

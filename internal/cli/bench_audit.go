@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/internal/bench"
+)
+
+func (a *app) benchAudit() *cobra.Command {
+	var only []string
+	var round time.Duration
+	var rounds int
+	names := strings.Join(bench.AuditMeasurements(), ", ")
+	cmd := &cobra.Command{
+		Use: "audit", Short: "Measure what evidence costs", Args: cobra.NoArgs,
+		Long: `Measure, on an embedded PostgreSQL of its own that is removed afterwards, what the
+transparency log costs: entries that are on the disk before their callers go on, alone,
+beside an open snapshot, and together with a change. Each figure stands beside its limit.
+Measurements: ` + names + `.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range only {
+				if !slices.Contains(bench.AuditMeasurements(), name) {
+					return usagef("%s is no measurement; there are %s", name, names)
+				}
+			}
+			collectLess() // as serve does
+			house, done, err := a.scratch(cmd.Context(), 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			progress, title := &bar{}, ""
+			report, err := bench.Audit(cmd.Context(), bench.AuditConfig{
+				OwnerURL: house.Database.URL(), Log: house.Log, Round: round, Rounds: rounds, Only: only,
+				Progress: func(step string, done, total int) {
+					if step != title {
+						progress.finish()
+						progress, title = newBar(a.screen.err, step, "rounds", int64(total)), step
+					}
+					progress.set(int64(done), int64(total))
+				},
+			})
+			progress.finish()
+			if err != nil {
+				return err
+			}
+			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&only, "only", nil, "measurements to make (default: all)")
+	flags.IntVar(&rounds, "rounds", 5, "rounds of each kind")
+	flags.DurationVar(&round, "round", 3*time.Second, "length of a round")
+	a.jsonFlag(cmd)
+	return cmd
+}
