@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"log"
+	"os"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -59,4 +60,27 @@ func ExampleSignCheckpoint() {
 	}
 	fmt.Println(checkpoint.Origin, checkpoint.Size)
 	// Output: shop.example/audit 1
+}
+
+func ExampleParseProof() {
+	file, err := os.ReadFile("testdata/entry-4-of-9.tlog-proof")
+	if err != nil {
+		panic(err)
+	}
+	proof, err := audit.ParseProof(file)
+	if err != nil {
+		panic(err)
+	}
+	// The key comes from the operator, once, and by a way that you trust.
+	origin, key, err := audit.ParseKey("shop.example/audit+fcf6ac89+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop")
+	if err != nil {
+		panic(err)
+	}
+	verifier, err := audit.NewVerifier(origin, key)
+	if err != nil {
+		panic(err)
+	}
+	entry, err := proof.Verify(verifier)
+	fmt.Println(proof.Index, entry.Kind, err)
+	// Output: 4 server.started <nil>
 }
