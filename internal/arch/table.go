@@ -17,6 +17,7 @@ package arch
 const table = `
 privacy:
 audit:             privacy; golang.org/x/mod
+audit/bundle:      privacy audit; golang.org/x/mod
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
