@@ -42,7 +42,7 @@ func NewRequestKey(v *vault.Vault, id RequestID) (*vault.PersonKey, []byte, erro
 
 // OpenRequestKey opens what [NewRequestKey] wrapped.
 func OpenRequestKey(v *vault.Vault, id RequestID, wrapped []byte) (*vault.PersonKey, error) {
-	key, err := v.OpenPersonKey(privacy.DataSubjectID(id), wrapped)
+	key, err := v.OpenPersonKey(privacy.DataSubjectID(id), wrapped, vault.UseRequest)
 	if err != nil {
 		return nil, fmt.Errorf("opening key of a request: %w", err)
 	}

@@ -85,7 +85,7 @@ func (e *Eraser) openKey(person privacy.DataSubjectID, holdings *Holdings) (*vau
 	if holdings.Wrapped == nil {
 		return nil, nil
 	}
-	key, err := e.rooms.Vault.OpenPersonKey(person, holdings.Wrapped)
+	key, err := e.rooms.Vault.OpenPersonKey(person, holdings.Wrapped, vault.UseErase)
 	if errors.Is(err, privacy.ErrDamaged) {
 		return nil, nil
 	}

@@ -75,7 +75,7 @@ func (e *Eraser) sealWithheld(kept []Kept) ([]SealedWithheld, error) {
 // OpenWithheld opens what an erasure has kept, for a data protection officer who has a
 // reason. The error wraps [privacy.ErrDamaged] if it does not open.
 func OpenWithheld(v *vault.Vault, s *SealedWithheld) (Kept, error) {
-	key, err := v.OpenPersonKey(s.ID, s.Wrapped)
+	key, err := v.OpenPersonKey(s.ID, s.Wrapped, vault.UseWithheld)
 	if err != nil {
 		return Kept{}, fmt.Errorf("opening key of what is withheld: %w", err)
 	}

@@ -112,8 +112,11 @@ func (g *Gate) evaluate(ctx context.Context, s *sheet, principal privacy.Princip
 	if err != nil {
 		return Evaluation{}, err
 	}
+	logged := false
+	defer func() { m.settle(g.vault, logged) }()
 	if m.damaged {
 		answer, err := g.damaged(ctx, &m.decision)
+		logged = err == nil
 		return Evaluation{Answer: answer}, err
 	}
 	v, evaluation, err := m.evaluate(ctx, q)
@@ -124,6 +127,7 @@ func (g *Gate) evaluate(ctx context.Context, s *sheet, principal privacy.Princip
 	if err != nil {
 		return Evaluation{}, err
 	}
+	logged = true
 	if m.hidden() {
 		return Evaluation{}, fmt.Errorf("evaluating about a person: %w", privacy.ErrNotFound)
 	}

@@ -143,8 +143,12 @@ func (g *Gate) ask(ctx context.Context, s *sheet, principal privacy.Principal, r
 	if err != nil {
 		return Answer{}, err
 	}
+	logged := false
+	defer func() { m.settle(g.vault, logged) }()
 	if m.damaged {
-		return g.damaged(ctx, &m.decision)
+		answer, err := g.damaged(ctx, &m.decision)
+		logged = err == nil
+		return answer, err
 	}
 	v, err := m.decide(ctx)
 	if err != nil {
@@ -154,6 +158,7 @@ func (g *Gate) ask(ctx context.Context, s *sheet, principal privacy.Principal, r
 	if err != nil {
 		return Answer{}, err
 	}
+	logged = true
 	if m.hidden() {
 		return Answer{}, fmt.Errorf("asking about a person: %w", privacy.ErrNotFound)
 	}
@@ -236,7 +241,7 @@ func addSlot(slots []Slot, slot Slot) []Slot {
 // open unwraps the person's key and opens what decisions need: the core facts and the
 // recipient's ledger.
 func (g *Gate) open(d *decision, s *sheet, snapshot *Snapshot, id privacy.DataSubjectID) (*sealedPerson, error) {
-	key, err := g.vault.OpenPersonKey(id, snapshot.WrappedKey)
+	key, err := g.vault.OpenPersonKey(id, snapshot.WrappedKey, vault.UseQuery)
 	if err != nil {
 		return nil, fmt.Errorf("opening person: %w", err)
 	}

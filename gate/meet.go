@@ -7,6 +7,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 // meeting is a decision with what was read for it.
@@ -21,6 +22,14 @@ type meeting struct {
 // hidden reports whether the caller is to be told that there is no such person.
 func (m *meeting) hidden() bool {
 	return !m.state.known && m.principal.MayKnowWhetherPersonExists()
+}
+
+// settle notes that nothing was decided after the person's key had been opened, so that a
+// use of it is either in the log or known to have come to nothing.
+func (m *meeting) settle(v *vault.Vault, logged bool) {
+	if !logged && !m.subject.Unknown {
+		v.Abandoned(vault.UseQuery)
+	}
 }
 
 // meet finds the person and reads what a decision needs, in one round trip.
@@ -59,6 +68,7 @@ func (g *Gate) meet(ctx context.Context, s *sheet, principal privacy.Principal, 
 	if names != nil {
 		text, err := names.Of(id)
 		if err != nil {
+			m.settle(g.vault, false)
 			return nil, fmt.Errorf("asking: %w", err)
 		}
 		m.pseudonym = string(text)

@@ -157,7 +157,7 @@ func (r *Refresher) refresh(ctx context.Context) (due, saved int, err error) {
 }
 
 func (r *Refresher) profile(s *sheet, due *DueProfile, records []SealedRecord, at, horizon time.Time) (Profile, error) {
-	key, err := r.vault.OpenPersonKey(due.DataSubject, due.WrappedKey)
+	key, err := r.vault.OpenPersonKey(due.DataSubject, due.WrappedKey, vault.UseProfile)
 	if err != nil {
 		return Profile{}, err
 	}

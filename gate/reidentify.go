@@ -9,6 +9,7 @@ import (
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/vault"
 )
 
 // channelOffice is the channel of acts inside the data protection office.
@@ -73,7 +74,7 @@ func (g *Gate) AuditSubject(ctx context.Context, id privacy.DataSubjectID) (audi
 	if !snapshot.Known {
 		return audit.Subject{}, fmt.Errorf("finding person: %w", privacy.ErrNotFound)
 	}
-	key, err := g.vault.OpenPersonKey(id, snapshot.WrappedKey)
+	key, err := g.vault.OpenPersonKey(id, snapshot.WrappedKey, vault.UseEvidence)
 	if err != nil {
 		return audit.Subject{}, fmt.Errorf("finding person: %w", err)
 	}
@@ -102,7 +103,7 @@ func (g *Gate) DecideReidentification(ctx context.Context, question pseudonym.Qu
 		p.at = g.config.Now()
 	}
 	if p.known {
-		key, err := g.vault.OpenPersonKey(question.DataSubject, snapshot.WrappedKey)
+		key, err := g.vault.OpenPersonKey(question.DataSubject, snapshot.WrappedKey, vault.UseReidentify)
 		if err != nil {
 			return pseudonym.Decision{}, fmt.Errorf("deciding about reidentification: %w", err)
 		}

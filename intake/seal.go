@@ -119,7 +119,7 @@ func (l *Loader) seal(d *dossier, held Held, out *Changes) error {
 		if held.Wrapped == nil { // erased since the identifiers were resolved
 			return fmt.Errorf("reading person key: %w", privacy.ErrConflict)
 		}
-		if key, err = l.vault.OpenPersonKey(d.id, held.Wrapped); err != nil {
+		if key, err = l.vault.OpenPersonKey(d.id, held.Wrapped, vault.UseIntake); err != nil {
 			return fmt.Errorf("opening person key: %w", err)
 		}
 	}

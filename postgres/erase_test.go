@@ -236,7 +236,7 @@ func TestErase(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Nothing opens any more although the bytes are there still.
-	if _, err := e.store.PersonKey(t.Context(), gone.id); !errors.Is(err, privacy.ErrNotFound) {
+	if _, err := e.store.PersonKey(t.Context(), gone.id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("key of an erased person: %v, want ErrNotFound", err)
 	}
 	if _, err := e.store.Person(t.Context(), gone.id); !errors.Is(err, privacy.ErrNotFound) {
@@ -288,7 +288,7 @@ func TestErase(t *testing.T) {
 			t.Errorf("resolving %s of an erased person: %v, want ErrNotFound", identifier.Kind, err)
 		}
 	}
-	survivor, err := e.store.PersonKey(t.Context(), stays.id)
+	survivor, err := e.store.PersonKey(t.Context(), stays.id, vault.UseShow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +413,7 @@ func TestErasePlanMustFit(t *testing.T) {
 			if e.ledger.count() != 0 {
 				t.Error("the ledger has a line of what was refused")
 			}
-			if _, err := e.store.PersonKey(t.Context(), p.id); err != nil {
+			if _, err := e.store.PersonKey(t.Context(), p.id, vault.UseShow); err != nil {
 				t.Errorf("the key is gone: %v", err)
 			}
 			old, err := e.store.LastPlan(t.Context(), id)
@@ -601,7 +601,7 @@ func TestEraseInTheLedgerHappens(t *testing.T) {
 		if e.ledger.count() != 1 || record.LedgerSequence != 1 {
 			t.Errorf("the ledger has %d lines", e.ledger.count())
 		}
-		if _, err := e.store.PersonKey(t.Context(), p.id); !errors.Is(err, privacy.ErrNotFound) {
+		if _, err := e.store.PersonKey(t.Context(), p.id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 			t.Errorf("the key: %v, want ErrNotFound", err)
 		}
 		request, err := e.requests.Find(t.Context(), id)
@@ -640,7 +640,7 @@ func TestEraseInTheLedgerTellsProcessors(t *testing.T) {
 		if !slices.Equal(told, []dsar.RequestID{id}) {
 			t.Errorf("broken %t: told of %v, want %s once", broken, told, id)
 		}
-		if _, err := e.store.PersonKey(t.Context(), p.id); !errors.Is(err, privacy.ErrNotFound) {
+		if _, err := e.store.PersonKey(t.Context(), p.id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 			t.Errorf("broken %t: the key: %v, want ErrNotFound", broken, err)
 		}
 	}
@@ -912,7 +912,7 @@ func TestHoldDefersErasure(t *testing.T) {
 	if err != nil || !slices.Equal(resumed.Erased, []dsar.RequestID{id}) {
 		t.Errorf("%+v, %v", resumed, err)
 	}
-	if _, err := e.store.PersonKey(t.Context(), p.id); !errors.Is(err, privacy.ErrNotFound) {
+	if _, err := e.store.PersonKey(t.Context(), p.id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("the key: %v", err)
 	}
 }
@@ -959,7 +959,7 @@ func TestHoldOnWhatNobodyKnows(t *testing.T) {
 	id := e.approved(t, p)
 	_, err := e.Erase(t.Context(), dpo, id)
 	mustBeRefused(t, err, dsar.CheckNoHold)
-	if _, err := e.store.PersonKey(t.Context(), p.id); err != nil {
+	if _, err := e.store.PersonKey(t.Context(), p.id, vault.UseShow); err != nil {
 		t.Errorf("erased under a hold: %v", err)
 	}
 	e.releaseHold(t, hold)
@@ -1155,7 +1155,7 @@ func TestHoldAgainstErasure(t *testing.T) {
 		})
 		close(start)
 		group.Wait()
-		_, keyErr := e.store.PersonKey(t.Context(), p.id)
+		_, keyErr := e.store.PersonKey(t.Context(), p.id, vault.UseShow)
 		switch {
 		case held && (eraseErr == nil || keyErr != nil):
 			t.Fatalf("race %d: erased under a hold: %v, %v", i, eraseErr, keyErr)

@@ -46,7 +46,7 @@ func (s *ExportStore) Read(ctx context.Context, id privacy.DataSubjectID, use fu
 	if err != nil {
 		return fmt.Errorf("reading person: %w", translate(err))
 	}
-	if r.key, err = s.vault.OpenPersonKey(id, wrapped); err != nil {
+	if r.key, err = s.vault.OpenPersonKey(id, wrapped, vault.UseExport); err != nil {
 		return fmt.Errorf("reading person: %w", err)
 	}
 	return use(r)

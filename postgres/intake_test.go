@@ -92,7 +92,7 @@ func (d *desk) person(t testing.TB, number string) (privacy.DataSubjectID, *vaul
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := d.vault.OpenPersonKey(ids[0].Person, held[0].Wrapped)
+	key, err := d.vault.OpenPersonKey(ids[0].Person, held[0].Wrapped, vault.UseIntake)
 	if err != nil {
 		t.Fatal(err)
 	}

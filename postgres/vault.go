@@ -100,20 +100,20 @@ const sqlVaultPersonKey = `
 	from keyring.person_key
 	where data_subject_id = $1`
 
-// PersonKey unwraps a person's key. The error wraps [privacy.ErrNotFound] for somebody
+// PersonKey unwraps a person's key for a use. The error wraps [privacy.ErrNotFound] for somebody
 // who is unknown or was erased, and [privacy.ErrDamaged] if the key does not open.
-func (s *VaultStore) PersonKey(ctx context.Context, id privacy.DataSubjectID) (*vault.PersonKey, error) {
+func (s *VaultStore) PersonKey(ctx context.Context, id privacy.DataSubjectID, use vault.Use) (*vault.PersonKey, error) {
 	var wrapped []byte
 	if err := s.db.pool.QueryRow(ctx, sqlVaultPersonKey, [16]byte(id)).Scan(&wrapped); err != nil {
 		return nil, fmt.Errorf("reading person key: %w", translate(err))
 	}
-	return s.vault.OpenPersonKey(id, wrapped)
+	return s.vault.OpenPersonKey(id, wrapped, use)
 }
 
 // AuditSubject returns what the log needs of a person, with the errors of
 // [VaultStore.PersonKey].
 func (s *VaultStore) AuditSubject(ctx context.Context, id privacy.DataSubjectID) (audit.Subject, error) {
-	key, err := s.PersonKey(ctx, id)
+	key, err := s.PersonKey(ctx, id, vault.UseEvidence)
 	if err != nil {
 		return audit.Subject{}, err
 	}

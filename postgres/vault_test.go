@@ -151,7 +151,7 @@ func TestVaultStore(t *testing.T) {
 	if err != nil || person.Jurisdiction != "TR" || person.Restricted {
 		t.Errorf("person: %+v, %v", person, err)
 	}
-	key, err := store.PersonKey(t.Context(), ayse.id)
+	key, err := store.PersonKey(t.Context(), ayse.id, vault.UseShow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestVaultStoreSeesTampering(t *testing.T) {
 }
 
 func readAll(ctx context.Context, store *VaultStore, id privacy.DataSubjectID) error {
-	key, err := store.PersonKey(ctx, id)
+	key, err := store.PersonKey(ctx, id, vault.UseShow)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func BenchmarkOpenPersonKey(b *testing.B) {
 	key, wrapped := newTestPerson(b, v)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = v.OpenPersonKey(key.DataSubject(), wrapped)
+		_, _ = v.OpenPersonKey(key.DataSubject(), wrapped, UseQuery)
 	}
 }
 

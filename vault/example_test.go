@@ -45,7 +45,7 @@ func ExampleVault() {
 		panic(err)
 	}
 
-	key, err = v.OpenPersonKey(id, wrapped)
+	key, err = v.OpenPersonKey(id, wrapped, vault.UseQuery)
 	if err != nil {
 		panic(err)
 	}

@@ -46,14 +46,20 @@ func (v *Vault) NewPersonKey(id privacy.DataSubjectID) (*PersonKey, []byte, erro
 	return key, wrapped, nil
 }
 
-// OpenPersonKey unwraps a stored key. The error wraps [privacy.ErrDamaged] when wrapped
-// is altered, belongs to somebody else, or was made under a KEK that is not in the
-// keyset.
-func (v *Vault) OpenPersonKey(id privacy.DataSubjectID, wrapped []byte) (*PersonKey, error) {
+// OpenPersonKey unwraps a stored key for a use, and counts that ([Vault.Counts]). The
+// error wraps [privacy.ErrDamaged] when wrapped is altered, belongs to somebody else, or
+// was made under a KEK that is not in the keyset, and [privacy.ErrInvalid] when the use
+// is none of those that have a name.
+func (v *Vault) OpenPersonKey(id privacy.DataSubjectID, wrapped []byte, use Use) (*PersonKey, error) {
+	counted, err := at(use)
+	if err != nil {
+		return nil, err
+	}
 	secret, err := open(v.kek, place{kind: kindPersonKey, person: id}, wrapped)
 	if err != nil {
 		return nil, fmt.Errorf("unwrapping person key: %w", err)
 	}
+	v.meter[counted].opened.Add(1)
 	defer clear(secret)
 	if len(secret) != personSecretSize {
 		return nil, fmt.Errorf("unwrapping person key of %d bytes: %w", len(secret), privacy.ErrDamaged)

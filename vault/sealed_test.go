@@ -18,7 +18,7 @@ func TestSealedOpens(t *testing.T) {
 	t.Parallel()
 	v := newTestVault(t)
 	key, wrapped := newTestPerson(t, v)
-	again, err := v.OpenPersonKey(key.DataSubject(), wrapped)
+	again, err := v.OpenPersonKey(key.DataSubject(), wrapped, UseQuery)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func sealedThings(t *testing.T, v *Vault) []sealedThing {
 		return sealed
 	}
 	return []sealedThing{
-		{"person key", wrapped, func(s []byte) error { _, err := v.OpenPersonKey(key.DataSubject(), s); return err }},
+		{"person key", wrapped, func(s []byte) error { _, err := v.OpenPersonKey(key.DataSubject(), s, UseQuery); return err }},
 		{
 			"record", must(key.SealRecord("contact", 1, Record{"a": {Values: plain("b"), Source: Declared, Quality: Verified}})),
 			func(s []byte) error { _, err := key.OpenRecord("contact", 1, s); return err },
@@ -197,7 +197,7 @@ func TestOtherKEK(t *testing.T) {
 	t.Parallel()
 	own, other := newTestVault(t), newTestVault(t)
 	key, wrapped := newTestPerson(t, own)
-	if _, err := other.OpenPersonKey(key.DataSubject(), wrapped); !errors.Is(err, privacy.ErrDamaged) {
+	if _, err := other.OpenPersonKey(key.DataSubject(), wrapped, UseQuery); !errors.Is(err, privacy.ErrDamaged) {
 		t.Errorf("another KEK opens the person key: %v", err)
 	}
 	sealed, err := own.SealCheck()

@@ -42,6 +42,7 @@ type Vault struct {
 	index  prf.PRF
 	region string
 	random io.Reader
+	meter  *meter
 }
 
 // New returns a vault over keysets. It fails with an error that wraps
@@ -57,6 +58,7 @@ func New(keysets Keysets, config Config) (*Vault, error) {
 		index:  keysets.Index.PRFs[keysets.Index.PrimaryID],
 		region: config.PhoneRegion,
 		random: config.Random,
+		meter:  new(meter),
 	}
 	if v.index == nil {
 		return nil, fmt.Errorf("making vault: index keyset has no primary key: %w", privacy.ErrInvalid)

@@ -77,7 +77,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := v.OpenPersonKey(id, unhex(t, want.Wrapped))
+	key, err := v.OpenPersonKey(id, unhex(t, want.Wrapped), UseQuery)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (s *Service) open(ctx context.Context, person privacy.DataSubjectID, catego
 		return nil, err
 	}
 	o := &opened{versions: map[privacy.DataCategory]int64{}, records: map[privacy.DataCategory]vault.Record{}}
-	if o.key, err = s.vault.OpenPersonKey(person, wrapped); err != nil {
+	if o.key, err = s.vault.OpenPersonKey(person, wrapped, vault.UseRectify); err != nil {
 		return nil, err
 	}
 	for slot, category := range slots {

@@ -189,7 +189,7 @@ func (d *Delivery) Check() error {
 // Payload opens the payload, or fails with an error that wraps [privacy.ErrDamaged]: also
 // if the delivery was moved to another destination.
 func (d *Delivery) Payload(v *vault.Vault) ([]byte, error) {
-	key, err := v.OpenPersonKey(privacy.DataSubjectID(d.ID), d.Wrapped)
+	key, err := v.OpenPersonKey(privacy.DataSubjectID(d.ID), d.Wrapped, vault.UseDelivery)
 	if err != nil {
 		return nil, fmt.Errorf("opening delivery: %w", err)
 	}

@@ -80,7 +80,7 @@ func (p *person) changes() bool { return len(p.records)+len(p.chunks) > 0 }
 // examine judges everything that is held about one person.
 func (x *examiner) examine(h *Held) (*person, error) {
 	p := &person{counts: tally{}, due: x.at.Add(lookAgain)}
-	key, err := x.vault.OpenPersonKey(h.ID, h.Wrapped)
+	key, err := x.vault.OpenPersonKey(h.ID, h.Wrapped, vault.UseRetention)
 	if errors.Is(err, privacy.ErrDamaged) {
 		p.unreadable = len(h.Records) + len(h.Chunks)
 		return p, nil

@@ -93,7 +93,7 @@ func TestHoldDefersAnErasure(t *testing.T) {
 	if refusal, ok := errors.AsType[*dsar.Refusal](err); !ok || refusal.Check != string(dsar.CheckNoHold) {
 		t.Fatalf("erasing under a hold: %v", err)
 	}
-	if _, err := house.People.PersonKey(t.Context(), id); err != nil {
+	if _, err := house.People.PersonKey(t.Context(), id, vault.UseShow); err != nil {
 		t.Fatalf("erased under a hold: %v", err)
 	}
 	if person, err := house.People.Person(t.Context(), id); err != nil || !person.Restricted {
@@ -106,7 +106,7 @@ func TestHoldDefersAnErasure(t *testing.T) {
 	if _, _, err := house.Holds.Release(t.Context(), first, whole.ID, dsar.HoldConcluded); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := house.People.PersonKey(t.Context(), id); !errors.Is(err, privacy.ErrNotFound) {
+	if _, err := house.People.PersonKey(t.Context(), id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("after the release: %v, want the erasure to go on", err)
 	}
 	if kinds := kindsSince(t, house, before); !slices.Contains(kinds, audit.PersonErased) {
@@ -122,7 +122,7 @@ func TestHoldDefersAnErasure(t *testing.T) {
 	if len(record.Withheld) != 1 || record.Withheld[0].Attribute != "postal_address" || record.Withheld[0].Ground != "legal_hold" || !record.Withheld[0].Until.IsZero() {
 		t.Errorf("withheld %+v", record.Withheld)
 	}
-	if _, err := house.People.PersonKey(t.Context(), id); !errors.Is(err, privacy.ErrNotFound) {
+	if _, err := house.People.PersonKey(t.Context(), id, vault.UseShow); !errors.Is(err, privacy.ErrNotFound) {
 		t.Errorf("the rest: %v, want it erased", err)
 	}
 	withheld := func() (n int) {

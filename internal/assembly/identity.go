@@ -90,7 +90,7 @@ func (k knownAddresses) keyOf(ctx context.Context, person privacy.DataSubjectID)
 	if asked.IsZero() {
 		asked = privacy.DataSubjectID{0xff}
 	}
-	key, err := k.People.PersonKey(ctx, asked)
+	key, err := k.People.PersonKey(ctx, asked, vault.UseAddress)
 	if err == nil || !errors.Is(err, privacy.ErrNotFound) && !errors.Is(err, privacy.ErrDamaged) {
 		return key, err
 	}

@@ -45,7 +45,7 @@ func (h *House) dossier(ctx context.Context, id privacy.DataSubjectID) (*Dossier
 	if err != nil {
 		return nil, err
 	}
-	key, err := h.People.PersonKey(ctx, id)
+	key, err := h.People.PersonKey(ctx, id, vault.UseShow)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 func withdrawalOf(m *Member, purpose privacy.Purpose) consent.Change {
@@ -84,7 +85,7 @@ func (s *stage) erasure(ctx context.Context, act *Act) error {
 		return err
 	}
 	_, lookup := s.house.People.ResolveIdentifier(ctx, m.customerNumber())
-	_, key := s.house.People.PersonKey(ctx, m.id)
+	_, key := s.house.People.PersonKey(ctx, m.id, vault.UseShow)
 	never := q
 	never.identifier = privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("nobody-has-this-number")}
 	stranger, err := s.ask(ctx, m, never)

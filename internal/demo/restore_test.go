@@ -27,6 +27,7 @@ import (
 	"github.com/mahrem/mahrem/internal/demo"
 	"github.com/mahrem/mahrem/internal/localpg"
 	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
 )
 
 var (
@@ -223,7 +224,7 @@ func (r *restore) decrypt(house *assembly.House, people []demo.Person) (n int) {
 // open1 counts what opens of one person.
 func (r *restore) open1(house *assembly.House, id privacy.DataSubjectID) (n int) {
 	r.Helper()
-	key, err := house.People.PersonKey(r.Context(), id)
+	key, err := house.People.PersonKey(r.Context(), id, vault.UseShow)
 	if errors.Is(err, privacy.ErrNotFound) {
 		return 0
 	}

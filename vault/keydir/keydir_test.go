@@ -350,7 +350,7 @@ func TestKeysSurviveReopening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := second.Vault().OpenPersonKey(id, wrapped)
+	again, err := second.Vault().OpenPersonKey(id, wrapped, vault.UseQuery)
 	if err != nil {
 		t.Fatal(err)
 	}
