@@ -59,6 +59,7 @@ func Examine(ctx context.Context, settings config.Config, logger *slog.Logger) [
 	}
 	defer func() { _ = house.Close(context.WithoutCancel(ctx)) }()
 	e.clock(ctx, house)
+	e.schema(ctx, house)
 	e.log(ctx, house)
 	return e.findings
 }
@@ -117,6 +118,15 @@ func (e *examination) clock(ctx context.Context, house *House) {
 		err = fmt.Errorf("this machine and the database differ by %v; synchronize them (NTP)", apart)
 	}
 	e.note("clock", err, "%v from the database's", apart)
+}
+
+// schema looks whether what guards the log in the database is in its place.
+func (e *examination) schema(ctx context.Context, house *House) {
+	differences, err := house.LogSchema(ctx)
+	if err == nil && len(differences) > 0 {
+		err = fmt.Errorf("%d facts are not as shipped, the first: %s; run: mahrem audit doctor", len(differences), differences[0])
+	}
+	e.note("log schema", err, "triggers, functions and grants as shipped")
 }
 
 // log opens the log, which recomputes its root from the right edge of the tree.

@@ -30,8 +30,8 @@ import (
 
 // Database is one test's own database. It is dropped when the test ends.
 type Database struct {
-	url      string
-	programs localpg.Programs
+	url, admin string
+	programs   localpg.Programs
 }
 
 // New clones the migrated template. The test fails if there is no PostgreSQL, with the
@@ -65,6 +65,17 @@ func (d *Database) Pool(t testing.TB) *pgxpool.Pool {
 func (d *Database) OwnerPool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	return newPool(t, d.url)
+}
+
+// AdminURL connects as the superuser of the server, where the tests' own server is used,
+// and otherwise as the user of MAHREM_TEST_DATABASE_URL.
+func (d *Database) AdminURL() string { return d.admin }
+
+// AdminPool returns connections as [Database.AdminURL], for what only a superuser may do.
+// They are closed when the test ends.
+func (d *Database) AdminPool(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	return newPool(t, d.admin)
 }
 
 // SQL returns the owner's connections as a database/sql handle, as migrations want it.
@@ -170,6 +181,13 @@ func (c *cluster) url(database string) string {
 	return u.String()
 }
 
+// adminURL names another database of the cluster, as whoever makes them.
+func (c *cluster) adminURL(database string) string {
+	u, _ := url.Parse(c.admin)
+	u.Path = "/" + database
+	return u.String()
+}
+
 func (c *cluster) clone(t testing.TB, migrated bool) *Database {
 	t.Helper()
 	template, err := c.enter(context.Background())
@@ -190,7 +208,7 @@ func (c *cluster) clone(t testing.TB, migrated bool) *Database {
 		}
 		c.leave(t)
 	})
-	return &Database{url: c.url(name), programs: c.programs}
+	return &Database{url: c.url(name), admin: c.adminURL(name), programs: c.programs}
 }
 
 // enter counts one more test in and returns the template, which the first one makes.
