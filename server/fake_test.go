@@ -229,7 +229,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -269,6 +269,10 @@ func good(r *route) request {
 	switch r.path {
 	case "/v1/decisions/{decision_id}":
 		out.target = "/v1/decisions/" + receipt(42).DecisionID().String()
+	case pathLogTile:
+		out.target = "/log/tile/0/000"
+	case pathLogEntries:
+		out.target = "/log/tile/entries/000"
 	case "/v1/query":
 		out.body = queryBody
 	case pathEvaluation, pathEvaluations:

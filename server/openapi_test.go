@@ -31,18 +31,21 @@ func loadContract(t *testing.T) *openapi3.T {
 	return document
 }
 
+// inContract is the path as OpenAPI writes it, which knows no rest of a path.
+func (r *route) inContract() string { return strings.ReplaceAll(r.path, "...}", "}") }
+
 func TestContractHasExactlyTheRoutes(t *testing.T) {
 	t.Parallel()
 	var served, written []string
 	for _, r := range routes {
-		served = append(served, r.method+" "+r.path)
+		served = append(served, r.method+" "+r.inContract())
 	}
 	document := loadContract(t)
 	for path, item := range document.Paths.Map() {
 		for method, operation := range item.Operations() {
 			written = append(written, method+" "+path)
 			open := operation.Security != nil && len(*operation.Security) == 0
-			i := slices.IndexFunc(routes, func(r route) bool { return r.path == path && r.method == method })
+			i := slices.IndexFunc(routes, func(r route) bool { return r.inContract() == path && r.method == method })
 			if i < 0 {
 				continue
 			}
@@ -71,7 +74,7 @@ func TestExamplesGoThrough(t *testing.T) {
 	s := newServer(&fake{}, Config{})
 	sent := 0
 	for i := range routes {
-		operation := document.Paths.Find(routes[i].path).GetOperation(routes[i].method)
+		operation := document.Paths.Find(routes[i].inContract()).GetOperation(routes[i].method)
 		bodies := map[string]any{"": nil}
 		if operation.RequestBody != nil {
 			bodies = map[string]any{}

@@ -26,6 +26,8 @@ type route struct {
 	slow bool
 	// echoes returns the caller's request id whatever it looks like.
 	echoes bool
+	// public lets everybody in, without a token, where the log is public.
+	public bool
 	run    endpoint
 }
 
@@ -62,6 +64,9 @@ var routes = []route{
 	{method: "GET", path: "/v1/dsar/exports/{token}", slow: true, run: fetchExport},
 	{method: "GET", path: "/v1/decisions/{decision_id}", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: showDecision},
 	{method: "GET", path: "/v1/audit/checkpoint", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: checkpoint},
+	{method: "GET", path: pathLogCheckpoint, roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, public: true, run: checkpoint},
+	{method: "GET", path: pathLogTile, roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, public: true, run: logTile},
+	{method: "GET", path: pathLogEntries, roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: logEntries},
 	{method: "GET", path: "/healthz", run: alive},
 	{method: "GET", path: "/readyz", run: ready},
 	{method: "GET", path: "/metrics", run: showMetrics},

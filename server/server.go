@@ -41,6 +41,12 @@ type Config struct {
 	// AudienceSlots is how many audiences are found and sent at once, each of which is held in
 	// memory until it is sent; another one gets 503. Zero means 4.
 	AudienceSlots int
+	// TileSlots is how many tiles of the log are read at once; another one waits. Zero
+	// means 4.
+	TileSlots int
+	// PublicLog lets everybody read the checkpoint and the hashes of the log. Its entries
+	// stay with those who have a token for them.
+	PublicLog bool
 	// PublicURL is the address by which others know this server: https, without a path,
 	// a query or a slash at the end. Empty means whatever name a caller came by.
 	PublicURL string
@@ -63,6 +69,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BatchLimit, 2<<20)
 	setDefault(&c.BatchSlots, 16)
 	setDefault(&c.AudienceSlots, 4)
+	setDefault(&c.TileSlots, 4)
 	return c
 }
 
@@ -86,6 +93,8 @@ type Server struct {
 	batches  chan struct{}
 	// audiences holds a place for each audience that is found or sent.
 	audiences chan struct{}
+	// tiles holds a place for each tile that is read.
+	tiles chan struct{}
 
 	requestPrefix string
 	requestNumber atomic.Uint64
@@ -99,6 +108,7 @@ func New(services Services, config Config) *Server {
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
 	s.audiences = make(chan struct{}, s.config.AudienceSlots)
+	s.tiles = make(chan struct{}, s.config.TileSlots)
 	var prefix [8]byte
 	_, _ = rand.Read(prefix[:]) // never fails: crypto/rand ends the program instead
 	s.requestPrefix = hex.EncodeToString(prefix[:])
@@ -110,6 +120,9 @@ func New(services Services, config Config) *Server {
 	}
 	// What the table does not name gets a problem document too.
 	for path, methods := range allowed {
+		if path == pathLogEntries {
+			continue // that of the other tiles has it too
+		}
 		allow := strings.Join(methods, ", ")
 		s.mux.Handle(path, s.wrap(&route{run: func(context.Context, *call) error {
 			return &problem{kind: methodNotAllowed, allow: allow}
@@ -117,6 +130,8 @@ func New(services Services, config Config) *Server {
 	}
 	s.nowhere = s.wrap(&route{run: func(context.Context, *call) error { return refuse(notFound) }}, len(routes))
 	s.mux.Handle("/", s.nowhere)
+	// Otherwise the mux would redirect to the same path with a slash behind it.
+	s.mux.Handle("/log/tile/{level}", s.nowhere)
 	return s
 }
 
@@ -177,7 +192,7 @@ func (s *Server) wrap(route *route, number int) http.HandlerFunc {
 
 // run lets in whoever may call the route, and nobody else.
 func (s *Server) run(ctx context.Context, c *call, route *route) error {
-	if len(route.roles) > 0 {
+	if len(route.roles) > 0 && !(route.public && s.config.PublicLog) {
 		if err := c.authenticate(); err != nil {
 			return err
 		}

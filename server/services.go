@@ -37,6 +37,7 @@ type Services struct {
 	Decisions Decisions
 	Exports   ExportDesk
 	Log       Checkpointer
+	Tiles     LogTiles
 	Health    Health
 	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for
 	// showing conformance.
