@@ -78,7 +78,7 @@ test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5
+test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5

@@ -41,6 +41,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Decisions:  h.Archive,
 		Exports:    h.ExportLinks,
 		Log:        h.Log,
+		Tiles:      h.tiles(),
 		Health:     health{h},
 		Callbacks:  h.OpenDSR.Listener,
 	}

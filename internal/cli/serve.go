@@ -106,7 +106,7 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 		_, err := house.Log.Append(ctx, audit.Event{Kind: audit.ServerStopped, Principal: by, Outcome: audit.Done})
 		return errors.Join(err, house.Log.Close(ctx))
 	}
-	api, err := house.Server(server.Config{Log: logger, PublicURL: house.Settings.PublicURL, Gauges: house.Gauges()})
+	api, err := house.Server(server.Config{Log: logger, PublicURL: house.Settings.PublicURL, PublicLog: house.Settings.PublicLog, Gauges: house.Gauges()})
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,9 @@ type Config struct {
 	// Origin names the log in its checkpoints (C2SP tlog-checkpoint). It must never
 	// change once the log has entries. Empty means mahrem.local/log.
 	Origin string `yaml:"origin" validate:"required,printascii,excludes= ,excludes=+"`
+	// PublicLog lets everybody read the checkpoint and the hashes of the log under /log/,
+	// without a token. Its entries stay with auditors and data protection officers.
+	PublicLog bool `yaml:"public_log"`
 	// DangerKeepForever keeps serve from running the periodic destruction each day: data
 	// that have had their period stay, until somebody runs it by hand.
 	DangerKeepForever bool `yaml:"danger_keep_forever"`
