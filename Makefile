@@ -7,13 +7,13 @@ GOFILES   = $(shell find . -name '*.go' -not -path './.*')
 # Arguments for bin/mahrem demo, as in: make demo ARGS='--data DIR'
 ARGS     ?=
 
-.PHONY: help test demo build lint fmt bench ensure-postgres ensure-cc
+.PHONY: help test demo build lint fmt bench ensure-postgres ensure-cc ensure-chromium
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What -short leaves out is arithmetic over whole fact spaces, a year of asking and every day of every law.
-test: ensure-postgres ensure-cc lint ## check style, run all tests under the race detector, then the long ones without it
+test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tests under the race detector, then the long ones without it
 	$(GO) test -race -short -p 2 -timeout 20m ./...
 	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
@@ -48,3 +48,6 @@ ensure-postgres:
 
 ensure-cc:
 	@scripts/ensure-cc
+
+ensure-chromium:
+	@scripts/ensure-chromium

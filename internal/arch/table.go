@@ -18,6 +18,8 @@ const table = `
 privacy:
 audit:             privacy; golang.org/x/mod
 audit/bundle:      privacy audit; golang.org/x/mod
+audit/wording:     privacy audit
+audit/page:        audit/wording
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
@@ -55,12 +57,14 @@ internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
 internal/assembly: domain dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
+internal/browsertest:
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
 internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
+test audit/page:        privacy audit internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test dsar/outbox:       vault/keydir
