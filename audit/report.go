@@ -89,6 +89,9 @@ type Report struct {
 	// Size and Root are what was recomputed, and may be signed or compared elsewhere.
 	Size uint64
 	Root tlog.Hash
+	// Begin is the index of the first entry that was there to be checked; those before it
+	// were archived.
+	Begin uint64
 	// Roots, Tiles and Checkpoints count what was compared with the recomputed tree.
 	Roots, Tiles, Checkpoints uint64
 	// Signed is the largest checkpoint that verified; entries after it are vouched for

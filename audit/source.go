@@ -41,13 +41,18 @@ type StoredCheckpoint struct {
 // Source is a log as somebody holds it, opened for [Verify]. All methods must see one
 // and the same state of it.
 //
-// Each method but Size returns a page of rows, in ascending order and beginning with
+// Each method but Size and Begin returns a page of rows, in ascending order and beginning with
 // the first that is not before the given position. The page may have any length; an
 // empty one says that there are no more rows. It may be reused by the next call of the
 // same method (and level).
 type Source interface {
 	// Size is the size that the log claims to have: that of its last commit.
 	Size(ctx context.Context) (uint64, error)
+	// Begin is the index of the first entry that is still there: zero, or a multiple of
+	// [PartitionSize] below which all was archived and dropped. Of what lies below it there
+	// are the tiles of level 1 and up, all subtrees, and those tiles of level 0 within which
+	// a checkpoint ends.
+	Begin(ctx context.Context) (uint64, error)
 	Entries(ctx context.Context, from uint64) ([]StoredEntry, error)
 	Roots(ctx context.Context, fromSize uint64) ([]StoredRoot, error)
 	Tiles(ctx context.Context, level int, from uint64) ([]StoredTile, error)

@@ -27,6 +27,11 @@ type VerifyConfig struct {
 // signature and root of every checkpoint; and it parses every entry. It reads the
 // source once, in order, in flat memory.
 //
+// Of a log whose oldest entries were archived and dropped it checks that what was kept of
+// them leads to the signed checkpoints, and each entry from [Report.Begin] on. A kept
+// checkpoint that ends among the dropped entries and that the log itself does not have is
+// an error that wraps [ErrArchived].
+//
 // The report tells what is wrong, beginning with the first bad index. An error says that
 // the check could not be made, and nothing about the log.
 //
@@ -42,9 +47,19 @@ func Verify(ctx context.Context, source Source, config VerifyConfig) (Report, er
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying log: %w", err)
 	}
-	v := newVerification(ctx, source, config, size)
+	begin, err := source.Begin(ctx)
+	if err != nil {
+		return Report{}, fmt.Errorf("verifying log: %w", err)
+	}
+	if err := CheckBegin(begin, size); err != nil {
+		return Report{}, fmt.Errorf("verifying log: %w", err)
+	}
+	v := newVerification(ctx, source, config, begin, size)
 	if err := v.run(); err != nil {
 		return Report{}, fmt.Errorf("verifying log: %w", err)
+	}
+	if len(v.archived) > 0 && v.report.Whole() {
+		return Report{}, fmt.Errorf("comparing log with a kept checkpoint of size %d, for which the archive is needed: %w", v.archived[0], ErrArchived)
 	}
 	for _, kept := range config.Kept {
 		if kept.Size > size {
@@ -63,6 +78,7 @@ const maxGap = 1 << 20
 // verification is the state of one [Verify].
 type verification struct {
 	config VerifyConfig
+	begin  uint64 // of the first entry that is still there
 	size   uint64
 	edge   Edge
 	report Report
@@ -86,10 +102,13 @@ type verification struct {
 	goodSize uint64 // of the last root that fitted
 	coSize   uint64 // of the last checkpoint
 	full     []FullTile
+
+	broken   bool     // what was kept of dropped entries does not suffice to go on
+	archived []uint64 // sizes of kept checkpoints that need the archive
 }
 
-func newVerification(ctx context.Context, source Source, config VerifyConfig, size uint64) *verification {
-	v := &verification{config: config, size: size, words: map[string]string{}}
+func newVerification(ctx context.Context, source Source, config VerifyConfig, begin, size uint64) *verification {
+	v := &verification{config: config, begin: begin, size: size, report: Report{Begin: begin}, words: map[string]string{}}
 	v.entries = stream[StoredEntry]{
 		load: func(from uint64) ([]StoredEntry, error) {
 			if config.Progress != nil {
@@ -123,6 +142,9 @@ func newVerification(ctx context.Context, source Source, config VerifyConfig, si
 }
 
 func (v *verification) run() error {
+	if err := v.runKept(); err != nil || v.broken {
+		return err
+	}
 	for v.edge.Size() < v.size {
 		e, err := v.entries.peek()
 		if err != nil {
@@ -194,13 +216,23 @@ func (v *verification) check(e *StoredEntry) tlog.Hash {
 func (v *verification) add(hash tlog.Hash) error {
 	v.full = v.edge.Append(hash, v.full[:0])
 	for i := range v.full {
-		if err := v.compareTile(&v.full[i]); err != nil {
-			return err
-		}
-		if err := v.compareSubtree(&v.full[i]); err != nil {
+		if err := v.compareFull(&v.full[i]); err != nil {
 			return err
 		}
 	}
+	return v.compareHead()
+}
+
+// compareFull compares a tile that has become complete, and its root.
+func (v *verification) compareFull(t *FullTile) error {
+	if err := v.compareTile(t); err != nil {
+		return err
+	}
+	return v.compareSubtree(t)
+}
+
+// compareHead compares what was committed, signed and kept when the log ended here.
+func (v *verification) compareHead() error {
 	if err := v.compareRoot(); err != nil {
 		return err
 	}

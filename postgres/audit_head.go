@@ -100,6 +100,17 @@ func readHead(ctx context.Context, q querier) (size uint64, root []byte, err err
 	return uint64(n), root, nil
 }
 
+const sqlAuditFirst = `select coalesce(max(begin_index), 0) from audit.pruned`
+
+// readBegin returns the index of the first entry that was not archived and dropped.
+func readBegin(ctx context.Context, q querier) (uint64, error) {
+	var n int64
+	if err := q.QueryRow(ctx, sqlAuditFirst).Scan(&n); err != nil {
+		return 0, fmt.Errorf("reading where the audit log begins: %w", translate(err))
+	}
+	return uint64(n), nil
+}
+
 const sqlAuditLeafHashes = `
 select coalesce(string_agg(leaf_hash, ''::bytea order by seq), ''::bytea)
 from audit.entry where seq >= $1 and seq < $2`
@@ -110,7 +121,34 @@ func leafHashes(ctx context.Context, q querier, from, to uint64) ([]byte, error)
 		return nil, fmt.Errorf("reading leaf hashes: %w", translate(err))
 	}
 	if uint64(len(hashes)) != (to-from)*tlog.HashSize {
+		return keptHashes(ctx, q, from, to)
+	}
+	return hashes, nil
+}
+
+const sqlAuditKeptHashes = `
+select substring(hashes from $2 for $3) from audit.kept_tile where n = $1`
+
+// keptHashes returns leaf hashes of one tile that outlived its entries.
+func keptHashes(ctx context.Context, q querier, from, to uint64) ([]byte, error) {
+	begin, err := readBegin(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if to > begin {
 		return nil, fmt.Errorf("reading leaf hashes %d to %d: some are missing: %w", from, to, privacy.ErrDamaged)
+	}
+	n, first := from/audit.TileWidth, from%audit.TileWidth
+	var hashes []byte
+	err = q.QueryRow(ctx, sqlAuditKeptHashes, int64(n), int32(first*tlog.HashSize+1), int32((to-from)*tlog.HashSize)).Scan(&hashes)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("reading leaf hashes %d to %d of a log that begins with %d: %w", from, to, begin, audit.ErrArchived)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading kept leaf hashes: %w", translate(err))
+	}
+	if uint64(len(hashes)) != (to-from)*tlog.HashSize {
+		return nil, fmt.Errorf("reading kept leaf hashes %d to %d: %w", from, to, privacy.ErrDamaged)
 	}
 	return hashes, nil
 }

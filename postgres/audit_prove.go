@@ -14,7 +14,8 @@ import (
 
 // Prove returns an entry with a proof that it is in the log, under a checkpoint that is
 // stored. If the newest checkpoint is older than the entry, a new one is signed first. The
-// error wraps [privacy.ErrNotFound] if there is no such entry, and [privacy.ErrDamaged] if
+// error wraps [privacy.ErrNotFound] if there is no such entry, [audit.ErrArchived] if it was
+// archived, and [privacy.ErrDamaged] if
 // what is stored does not prove itself.
 func (l *AuditLog) Prove(ctx context.Context, index uint64) (audit.Inclusion, error) {
 	checkpoint, err := l.LatestCheckpoint(ctx)
@@ -70,6 +71,13 @@ func (l *AuditLog) prove(ctx context.Context, index uint64, signed []byte) (audi
 		return audit.Inclusion{}, err
 	}
 	if len(entries) != 1 || entries[0].Index != index {
+		begin, err := readBegin(ctx, tx)
+		if err != nil {
+			return audit.Inclusion{}, err
+		}
+		if index < begin {
+			return audit.Inclusion{}, fmt.Errorf("the log begins with entry %d: %w", begin, audit.ErrArchived)
+		}
 		return audit.Inclusion{}, fmt.Errorf("entry %d is missing: %w", index, privacy.ErrDamaged)
 	}
 	path, err := tlog.ProveRecord(int64(checkpoint.Size), int64(index), storedHashes{ctx, tx})

@@ -59,6 +59,11 @@ func (l *AuditLog) Tail(ctx context.Context, n int) ([]audit.StoredEntry, error)
 	return entries, err
 }
 
+// Begin returns the index of the first entry that is still there: zero, or where the last
+// partition ended that was archived and dropped. A proof of an entry before it is an error
+// that wraps [audit.ErrArchived].
+func (l *AuditLog) Begin(ctx context.Context) (uint64, error) { return readBegin(ctx, l.db.pool) }
+
 // Size returns how many entries are committed.
 func (l *AuditLog) Size(ctx context.Context) (uint64, error) {
 	size, _, err := readHead(ctx, l.db.pool)

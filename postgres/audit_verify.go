@@ -76,6 +76,9 @@ func (s *auditSource) Size(ctx context.Context) (uint64, error) {
 	return size, err
 }
 
+// Begin implements [audit.Source].
+func (s *auditSource) Begin(ctx context.Context) (uint64, error) { return readBegin(ctx, s.tx) }
+
 // Entries implements [audit.Source].
 func (s *auditSource) Entries(ctx context.Context, from uint64) ([]audit.StoredEntry, error) {
 	s.entries, s.leaves = s.entries[:0], s.leaves[:0]
@@ -101,8 +104,12 @@ func (s *auditSource) Roots(ctx context.Context, from uint64) ([]audit.StoredRoo
 	return s.roots, err
 }
 
+// Those that were kept of dropped entries come before all others.
 const sqlAuditTiles0 = `
-select n, hashes from audit.tile0 where n >= $1 order by n limit $2`
+select n, hashes from audit.tile0 where n >= $1
+union all
+select n, hashes from audit.kept_tile where n >= $1
+order by n limit $2`
 
 const sqlAuditTilesHi = `
 select n, hashes from audit.tile_hi where level = $1 and n >= $2 order by n limit $3`
