@@ -81,31 +81,46 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logW
 	if !l.takeTurn(until) {
 		return fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable)
 	}
-	defer l.giveTurn()
 	// From here the caller's context does not count: see Append.
 	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	if err := l.appendAndCommit(own, conn.Conn(), p, w); err != nil {
-		l.head.stale = true
 		return fmt.Errorf("committing change: %w", translate(err))
 	}
 	committed = true
 	p.index = w.first
-	l.head.moveTo(w)
 	l.growAfter(w.first, w.edge.Size())
 	return nil
 }
 
-// appendAndCommit ends the transaction that is open on conn with the entry. It first
-// guesses that the log ends where this process left it, which takes one round trip; if
-// not, the guess is undone to its savepoint, and the lock is taken before looking.
-func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendingEntry, w *logWrite) error {
+// appendAndCommit ends the transaction that is open on conn with the entry, and gives the
+// turn back. It first guesses that the log ends where this process left it, which takes
+// one round trip; if not, the guess is undone to its savepoint, and the lock is taken
+// before looking.
+//
+// The next writer need not wait for the answer to a commit: as soon as this transaction
+// has the log's lock and the guess was right, the turn is given on, with the head as it
+// will be. Whoever has it waits for the lock in the database, and for nothing else, and is
+// let in by the commit itself. Should that fail after all, the next claim does not find the
+// head that it expects, and looks; nothing depends on the prediction being true.
+func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendingEntry, w *logWrite) (err error) {
+	mine := true // the turn
+	defer func() {
+		if mine {
+			l.head.stale = l.head.stale || err != nil
+			l.giveTurn()
+		}
+	}()
 	entries := []*pendingEntry{p}
 	if !l.head.stale {
 		w.build(&l.head.edge, entries)
-		err := w.commitGuessed(ctx, conn, &l.head)
+		err := w.commitGuessed(ctx, conn, &l.head, func() {
+			l.head.moveTo(w)
+			mine = false
+			l.giveTurn()
+		})
 		pgErr, ok := errors.AsType[*pgconn.PgError](err)
-		if !ok || pgErr.Code != "40001" || conn.PgConn().TxStatus() != 'E' {
+		if !mine || !ok || pgErr.Code != "40001" || conn.PgConn().TxStatus() != 'E' {
 			return err
 		}
 		l.collisions.Add(1)
@@ -117,5 +132,9 @@ func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendi
 		return err
 	}
 	w.build(&l.head.edge, entries)
-	return w.commitLocked(ctx, conn, false)
+	if err := w.commitLocked(ctx, conn, false); err != nil {
+		return err
+	}
+	l.head.moveTo(w)
+	return nil
 }

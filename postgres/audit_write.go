@@ -17,9 +17,13 @@ const sqlAuditBegin = `begin isolation level read committed`
 
 const sqlAuditClaim = `select audit.claim($1, $2)`
 
-// sqlAuditClaimAsync claims for a commit that does not wait for the disk.
-const sqlAuditClaimAsync = `
-select set_config('synchronous_commit', 'off', true), audit.claim($1, $2)`
+// sqlAuditClaimChange claims for a commit that does not wait for the disk.
+const sqlAuditClaimChange = `select audit.claim_change($1, $2)`
+
+// sqlAuditInsertOne adds one entry and the head behind it.
+const sqlAuditInsertOne = `
+with entry as (insert into audit.entry (seq, leaf, leaf_hash) values ($1, $2, $3))
+insert into audit.batch (size, root) values ($4, $5)`
 
 const sqlAuditInsertEntries = `
 insert into audit.entry (seq, leaf, leaf_hash)
@@ -41,12 +45,15 @@ insert into audit.batch (size, root) values ($1, $2)`
 // auditWrites are the statements that an append needs prepared, under their names.
 var auditWrites = [...]struct{ name, sql string }{
 	{"audit_claim", sqlAuditClaim},
-	{"audit_claim_async", sqlAuditClaimAsync},
+	{"audit_claim_change", sqlAuditClaimChange},
+	{"audit_one", sqlAuditInsertOne},
 	{"audit_entries", sqlAuditInsertEntries},
 	{"audit_tile0", sqlAuditInsertTile0},
 	{"audit_tile_hi", sqlAuditInsertTileHi},
 	{"audit_subtree", sqlAuditInsertSubtree},
 	{"audit_batch", sqlAuditInsertBatch},
+	{"audit_savepoint", "savepoint audit_guess"},
+	{"audit_commit", "commit"},
 }
 
 // prepareAuditWrites costs nothing on a connection that has them already.
@@ -67,6 +74,7 @@ type logWrite struct {
 	edge   audit.Edge // after the batch
 	root   tlog.Hash
 	tiles  []audit.FullTile
+	one    *pendingEntry // the only entry; nil: there are more
 	leaves []byte
 	hashes []byte
 }
@@ -74,6 +82,12 @@ type logWrite struct {
 // build prepares the write of the entries behind the edge, which it leaves as it is.
 func (w *logWrite) build(edge *audit.Edge, entries []*pendingEntry) {
 	w.built, w.first, w.edge, w.tiles = entries[0].id, edge.Size(), *edge, w.tiles[:0]
+	if w.one = nil; len(entries) == 1 {
+		w.one = entries[0]
+		w.tiles = w.edge.Append(w.one.hash, w.tiles)
+		w.root = w.edge.Root()
+		return
+	}
 	w.leaves = appendArrayHeader(w.leaves[:0], len(entries))
 	w.hashes = appendArrayHeader(w.hashes[:0], len(entries))
 	for _, p := range entries {
@@ -112,14 +126,27 @@ func (w *logWrite) commitClaimed(ctx context.Context, conn *pgx.Conn, head *logH
 
 // commitGuessed writes inside an open transaction and ends it, in one round trip, if the
 // log ends at head. If not, it fails with SQLSTATE 40001 and the transaction can be
-// taken back to the savepoint audit_guess.
-func (w *logWrite) commitGuessed(ctx context.Context, conn *pgx.Conn, head *logHead) error {
+// taken back to the savepoint audit_guess. claimed is called as soon as the server says
+// that the transaction has the log's lock and that the guess was right.
+func (w *logWrite) commitGuessed(ctx context.Context, conn *pgx.Conn, head *logHead, claimed func()) error {
 	pipeline := conn.PgConn().StartPipeline(ctx)
-	pipeline.SendQueryParams("savepoint audit_guess", nil, nil, nil, nil)
-	send(pipeline, "audit_claim_async", int8Of(head.edge.Size()), head.root[:])
+	send(pipeline, "audit_savepoint")
+	send(pipeline, "audit_claim_change", int8Of(head.edge.Size()), head.root[:])
+	pipeline.SendFlushRequest() // lest the answer wait for the rest
 	w.send(pipeline)
-	pipeline.SendQueryParams("commit", nil, nil, nil, nil)
-	return finish(pipeline)
+	send(pipeline, "audit_commit")
+	if err := pipeline.Sync(); err != nil {
+		_ = pipeline.Close()
+		return err
+	}
+	for range 2 {
+		if err := next(pipeline); err != nil {
+			_ = pipeline.Close()
+			return err
+		}
+	}
+	claimed()
+	return pipeline.Close()
 }
 
 // commitLocked writes inside a transaction that holds the log's lock and ends it, in one
@@ -135,7 +162,12 @@ func (w *logWrite) commitLocked(ctx context.Context, conn *pgx.Conn, sync bool) 
 }
 
 func (w *logWrite) send(pipeline *pgconn.Pipeline) {
-	send(pipeline, "audit_entries", int8Of(w.first), w.leaves, w.hashes)
+	if w.one != nil {
+		send(pipeline, "audit_one", int8Of(w.first), w.one.leaf, w.one.hash[:], int8Of(w.edge.Size()), w.root[:])
+	} else {
+		send(pipeline, "audit_entries", int8Of(w.first), w.leaves, w.hashes)
+		send(pipeline, "audit_batch", int8Of(w.edge.Size()), w.root[:])
+	}
 	for i := range w.tiles {
 		t := &w.tiles[i]
 		if t.Level == 0 {
@@ -145,7 +177,6 @@ func (w *logWrite) send(pipeline *pgconn.Pipeline) {
 		}
 		send(pipeline, "audit_subtree", int2Of(t.Level), int8Of(t.N), t.Root[:])
 	}
-	send(pipeline, "audit_batch", int8Of(w.edge.Size()), w.root[:])
 }
 
 var binaryFormat = []int16{1}
@@ -162,6 +193,15 @@ func finish(pipeline *pgconn.Pipeline) error {
 		return err
 	}
 	return pipeline.Close()
+}
+
+// next reads the answer to the next statement to its end.
+func next(pipeline *pgconn.Pipeline) error {
+	answer, err := pipeline.GetResults()
+	if rows, ok := answer.(*pgconn.ResultReader); ok && err == nil {
+		_, err = rows.Close()
+	}
+	return err
 }
 
 func int8Of(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
