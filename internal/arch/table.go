@@ -20,6 +20,7 @@ audit:             privacy; golang.org/x/mod
 audit/bundle:      privacy audit; golang.org/x/mod
 audit/wording:     privacy audit
 audit/page:        audit/wording
+audit/witness:     privacy audit; golang.org/x/mod
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
@@ -58,11 +59,13 @@ internal/assembly: domain dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/m
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
+internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
 internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 
+test audit/witness:     internal/witnesstest
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test audit/page:        privacy audit internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
@@ -79,14 +82,14 @@ test gate:              vault/keydir
 test archive:           vault/keydir
 test dsar/export:       vault/keydir; github.com/santhosh-tekuri/jsonschema/v6
 test migrations:        internal/pgtest
-test postgres:          vault/keydir internal/opendsrtest internal/pgtest; filippo.io/age
+test postgres:          vault/keydir internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest; github.com/jackc/pgx/v5 golang.org/x/mod
+test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
-test cmd/mahrem:        internal/opendsrtest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
+test cmd/mahrem:        internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template
 never server:     database/sql
