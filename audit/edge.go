@@ -54,6 +54,10 @@ type Edge struct {
 // Size is the number of entries.
 func (e *Edge) Size() uint64 { return e.size }
 
+// Tile returns the hashes of the unfinished tile of a level, as [LoadEdge] takes them. The
+// caller must not change them.
+func (e *Edge) Tile(level int) []byte { return e.tiles[level] }
+
 // Root is the root hash of the tree.
 func (e *Edge) Root() tlog.Hash {
 	if e.size == 0 {

@@ -18,6 +18,18 @@ import (
 // The entry keeps leaf; the caller must not change it.
 func ParseEntry(leaf []byte) (Entry, error) { return parseEntry(leaf, nil) }
 
+// EntryReader reads many entries, and makes each word that occurs in them once. It is not
+// safe for concurrent use. The zero value is ready.
+type EntryReader struct{ words map[string]string }
+
+// Read is [ParseEntry].
+func (r *EntryReader) Read(leaf []byte) (Entry, error) {
+	if r.words == nil {
+		r.words = map[string]string{}
+	}
+	return parseEntry(leaf, r.words)
+}
+
 // parseEntry takes the words of the entry from known, if it has them, and adds them
 // otherwise, so that reading a long log does not make each word anew for every entry.
 func parseEntry(leaf []byte, known map[string]string) (Entry, error) {

@@ -59,16 +59,22 @@ type Damage struct {
 	Index uint64 `json:"index"`
 	// Kind says what is wrong.
 	Kind DamageKind `json:"kind"`
+	// Path is the file, in a log that lies in files.
+	Path string `json:"path,omitempty"`
 	// Detail says where exactly, without repeating content.
 	Detail string `json:"detail,omitempty"`
 }
 
 // String is the damage in one line.
 func (d Damage) String() string {
-	if d.Detail == "" {
-		return fmt.Sprintf("index %d: %s", d.Index, d.Kind)
+	text := fmt.Sprintf("index %d: %s", d.Index, d.Kind)
+	if d.Path != "" {
+		text += ": " + d.Path
 	}
-	return fmt.Sprintf("index %d: %s (%s)", d.Index, d.Kind, d.Detail)
+	if d.Detail != "" {
+		text += " (" + d.Detail + ")"
+	}
+	return text
 }
 
 // Restored is where an operator restored an older database, said so, and the log goes on.

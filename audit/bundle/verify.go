@@ -1,0 +1,301 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// VerifyConfig says what [Verify] checks against.
+type VerifyConfig struct {
+	// Keys are public keys in the form of [audit.FormatKey]: the log's, former ones of the log,
+	// and that of the house if another signs its documents. None takes the keys that lie in the
+	// bundle.
+	Keys []string
+	// Kept are signed checkpoints that somebody kept. The log must begin with each of them.
+	Kept [][]byte
+	// Witnessed checks the cosignatures of the checkpoint; nil asks for none.
+	Witnessed func(signed []byte) error
+	// Visit is called with the entries, in order, at most 256 at a time; it may be nil. They
+	// are those of the bundle, whole or not. It must not keep the slice. An error ends the check.
+	Visit func(first uint64, entries []audit.Entry) error
+	// Workers is how many tiles are checked at a time; zero means one for each processor. Over a
+	// network there should be more.
+	Workers int
+	// Progress is told how many entries are done; it may be nil.
+	Progress func(done, total uint64)
+}
+
+// Verify checks a bundle, or a log that is served: that every entry that should be there is,
+// in its order, unaltered and well formed; that every tile fits the entries below it and the root
+// of the signed checkpoint; that every older checkpoint, and each that was kept, is one of
+// the same log; and that in a directory there is nothing else. It reads everything once, in
+// bounded memory, with all processors.
+//
+// The report names what is wrong by index and by file. An error says that the check could
+// not be made, and nothing about the log: no bundle, an unfinished one ([ErrUnfinished]), a
+// file that cannot be read, a key that is none.
+func Verify(ctx context.Context, files Files, config VerifyConfig) (Report, error) {
+	v := &verification{files: files, config: &config}
+	if err := v.run(ctx); err != nil {
+		return Report{}, fmt.Errorf("verifying bundle of the log: %w", err)
+	}
+	v.report.Damages, v.report.MoreDamages = v.findings.sorted()
+	return v.report, nil
+}
+
+// verification is the state of one [Verify].
+type verification struct {
+	files     Files
+	config    *VerifyConfig
+	report    Report
+	findings  findings
+	logKeys   []note.Verifier
+	manifest  Manifest
+	signed    []byte             // the checkpoint
+	kept      []audit.Checkpoint // by size
+	good      uint64             // size of the last checkpoint that fitted
+	isAltered map[string]bool    // packs that are not what the manifest says
+}
+
+func (v *verification) run(ctx context.Context) error {
+	if _, err := v.files.Read(ctx, unfinishedPath, 2*maxNote); err == nil {
+		return ErrUnfinished
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	keys, err := v.keys(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.readManifest(ctx, keys); err != nil {
+		return err
+	}
+	checkpoint, ok, err := v.readCheckpoint(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	if err := v.openKept(); err != nil {
+		return err
+	}
+	if err := v.checkFiles(ctx); err != nil {
+		return err
+	}
+	v.report.Range = v.manifest.Range
+	return v.checkTree(ctx, checkpoint)
+}
+
+// keys reads the keys that were given, or those of the bundle.
+func (v *verification) keys(ctx context.Context) ([]string, error) {
+	keys := v.config.Keys
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	v.report.OwnKeys = true
+	for _, path := range []string{KeyPath, ManifestKey} {
+		text, err := v.files.Read(ctx, path, maxKey)
+		if err != nil {
+			if path == KeyPath {
+				return nil, fmt.Errorf("no key was given, and there is none to read: %w", err)
+			}
+			continue
+		}
+		keys = append(keys, strings.TrimSpace(string(text)))
+	}
+	return keys, nil
+}
+
+// readManifest reads the manifest, and the keys in the roles that they can have.
+func (v *verification) readManifest(ctx context.Context, keys []string) error {
+	signed, err := v.files.Read(ctx, ManifestPath, maxManifest)
+	_, isDir := v.files.(walker)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && isDir:
+		if _, err := v.files.Read(ctx, CheckpointPath, maxNote); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no bundle: %w", err)
+		}
+		v.findings.found(audit.Damage{Kind: FileMissing, Path: ManifestPath})
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	for _, text := range keys {
+		name, key, err := audit.ParseKey(text)
+		if err != nil {
+			return err
+		}
+		verifier, err := audit.NewVerifier(name, key)
+		if err != nil {
+			return err
+		}
+		v.logKeys = append(v.logKeys, verifier)
+	}
+	if signed == nil {
+		return nil
+	}
+	v.report.Manifest = true
+	for _, text := range keys {
+		name, key, _ := audit.ParseKey(text)
+		for _, signer := range []string{name, SignerName(name)} {
+			verifier, err := audit.NewVerifier(signer, key)
+			if err != nil {
+				return err
+			}
+			if v.manifest, err = OpenManifest(signed, verifier); err == nil {
+				return nil
+			}
+		}
+		// The house's key has another name when an outside signer holds the log's.
+		text, _, _ := strings.Cut(string(signed), "\n\n")
+		if unproved, err := ParseManifest(text + "\n"); err == nil {
+			if verifier, err := audit.NewVerifier(SignerName(unproved.Origin), key); err == nil {
+				if v.manifest, err = OpenManifest(signed, verifier); err == nil {
+					return nil
+				}
+			}
+		}
+	}
+	v.manifest = Manifest{}
+	v.findings.found(audit.Damage{Kind: SignatureWrong, Path: ManifestPath, Detail: "or it was altered"})
+	return nil
+}
+
+// openCheckpoint opens a checkpoint with any of the log's keys.
+func (v *verification) openCheckpoint(signed []byte) (c audit.Checkpoint, err error) {
+	for _, verifier := range v.logKeys {
+		if c, err = audit.OpenCheckpoint(signed, verifier); err == nil {
+			return c, nil
+		}
+	}
+	return audit.Checkpoint{}, err
+}
+
+// readCheckpoint reads the newest checkpoint, and reports whether there is one to check against.
+func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bool, error) {
+	var err error
+	damage := audit.Damage{Kind: FileMissing, Path: CheckpointPath}
+	v.signed, err = v.files.Read(ctx, CheckpointPath, maxNote)
+	if err != nil {
+		if !v.report.Manifest || unreadable(err) != nil {
+			return audit.Checkpoint{}, false, err
+		}
+		v.findings.found(damage)
+		return v.withoutCheckpoint()
+	}
+	c, err := v.openCheckpoint(v.signed)
+	if err != nil {
+		damage.Kind, damage.Detail = SignatureWrong, "or it was altered"
+		v.findings.found(damage)
+		return v.withoutCheckpoint()
+	}
+	if v.manifest.Origin == "" {
+		v.manifest = Manifest{Origin: c.Origin, Range: Range{End: c.Size, Size: c.Size}, Root: c.Root}
+		v.report.Manifest = false
+	}
+	v.report.Origin = c.Origin
+	if v.manifest.Origin != c.Origin || v.manifest.Size != c.Size || v.manifest.Root != c.Root {
+		damage.Index, damage.Kind, damage.Detail = min(c.Size, v.manifest.Size), FileAltered, "it is of another size or log than the manifest"
+		v.findings.found(damage)
+		return v.withoutCheckpoint()
+	}
+	v.report.Signed = c
+	if v.config.Witnessed != nil {
+		if err := v.config.Witnessed(v.signed); err != nil {
+			v.findings.found(audit.Damage{Index: c.Size, Kind: NoQuorum, Path: CheckpointPath, Detail: err.Error()})
+		}
+	}
+	return c, true, nil
+}
+
+// withoutCheckpoint goes on with what the manifest says, if that verified.
+func (v *verification) withoutCheckpoint() (audit.Checkpoint, bool, error) {
+	m := &v.manifest
+	v.report.Origin = m.Origin
+	return audit.Checkpoint{Origin: m.Origin, Size: m.Size, Root: m.Root}, m.Origin != "" && m.valid(), nil
+}
+
+func (v *verification) openKept() error {
+	for _, signed := range v.config.Kept {
+		c, err := v.openCheckpoint(signed)
+		if err != nil {
+			return fmt.Errorf("a checkpoint that was kept was not signed by a known key: %w", errors.Join(err, privacy.ErrInvalid))
+		}
+		v.kept = append(v.kept, c)
+		if c.Size > v.manifest.Size {
+			v.findings.found(audit.Damage{Index: v.manifest.Size, Kind: audit.EntriesCut, Detail: fmt.Sprintf("a checkpoint of size %d was kept", c.Size)})
+		}
+	}
+	return nil
+}
+
+// walker is a place that can be listed.
+type walker interface {
+	walk(visit func(path string, entry fs.DirEntry) error) error
+}
+
+// checkFiles compares the files outside the tree with the manifest, and looks for files
+// that belong nowhere.
+func (v *verification) checkFiles(ctx context.Context) error {
+	if !v.report.Manifest {
+		return nil
+	}
+	known := make(map[string]bool, len(v.manifest.Files)+1)
+	known[ManifestPath] = true
+	sums := map[[32]byte]string{}
+	for i := range v.manifest.Files {
+		sums[v.manifest.Files[i].SHA256] = v.manifest.Files[i].Path
+	}
+	v.isAltered = map[string]bool{}
+	for i := range v.manifest.Files {
+		file := &v.manifest.Files[i]
+		known[file.Path] = true
+		damage := audit.Damage{Index: v.manifest.End, Path: file.Path}
+		content, err := v.files.Read(ctx, file.Path, maxManifest)
+		if err := unreadable(err); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		switch elsewhere := sums[sum]; {
+		case errors.Is(err, fs.ErrNotExist):
+			damage.Kind = FileMissing
+		case err == nil && sum == file.SHA256:
+			continue
+		case elsewhere != "":
+			damage.Kind, damage.Detail = FileSwapped, "it is "+elsewhere
+		case err == nil && uint64(len(content)) < file.Size:
+			damage.Kind = FileCut
+		case err != nil, uint64(len(content)) > file.Size:
+			damage.Kind = FileLonger
+		default:
+			damage.Kind = FileAltered
+		}
+		v.isAltered[file.Path] = true
+		v.findings.found(damage)
+	}
+	dir, ok := v.files.(walker)
+	if !ok {
+		return nil
+	}
+	return dir.walk(func(path string, entry fs.DirEntry) error {
+		tile, err := audit.ParseTilePath(path)
+		if known[path] || err == nil && v.manifest.has(tile) {
+			if !entry.Type().IsRegular() && !known[path] {
+				v.findings.found(audit.Damage{Index: first(tile, 0), Kind: FileExtra, Path: path, Detail: "it is no file"})
+			}
+			return nil
+		}
+		damage := audit.Damage{Index: v.manifest.End, Kind: FileExtra, Path: path}
+		if err == nil {
+			damage.Index = first(tile, 0)
+		}
+		v.findings.found(damage)
+		return nil
+	})
+}
