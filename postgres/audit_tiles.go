@@ -47,7 +47,8 @@ func (t *LogTiles) publish(signed []byte) error {
 
 // Tile returns the bytes of a tile: hashes one after the other, or the entries under a tile
 // of level 0, each behind its length. The error wraps [privacy.ErrNotFound] for a tile that
-// reaches beyond the newest checkpoint, and [privacy.ErrDamaged] if stored rows are missing.
+// reaches beyond the newest checkpoint, [audit.ErrArchived] for one that was archived and
+// dropped, and [privacy.ErrDamaged] if stored rows are missing.
 func (t *LogTiles) Tile(ctx context.Context, name audit.TileName) ([]byte, error) {
 	covered, err := t.covers(ctx, name)
 	if err != nil {
@@ -95,6 +96,9 @@ func fullTile(ctx context.Context, q querier, level int, n uint64) (hashes []byt
 	} else {
 		err = q.QueryRow(ctx, sqlAuditTileHi, int16(level), int64(n)).Scan(&hashes)
 	}
+	if errors.Is(err, pgx.ErrNoRows) && level == 0 {
+		return keptHashes(ctx, q, n*audit.TileWidth, (n+1)*audit.TileWidth)
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("reading tile %d of level %d: it is missing: %w", n, level, privacy.ErrDamaged)
 	}
@@ -121,6 +125,13 @@ func bundledEntries(ctx context.Context, q querier, first uint64, width int) ([]
 		width--
 	}
 	if width != 0 {
+		begin, err := readBegin(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if first < begin {
+			return nil, fmt.Errorf("reading entries from %d on of a log that begins with %d: %w", first, begin, audit.ErrArchived)
+		}
 		return nil, fmt.Errorf("reading entries from %d on: some are missing: %w", first, privacy.ErrDamaged)
 	}
 	return bundle, nil
