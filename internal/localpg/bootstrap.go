@@ -41,11 +41,15 @@ begin
     if not exists (select from pg_roles where rolname = 'mahrem_app') then
         create role mahrem_app;
     end if;
+    if not exists (select from pg_roles where rolname = 'mahrem_signer') then
+        create role mahrem_signer;
+    end if;
     if not exists (select from pg_roles where rolname = 'mahrem_owner') then
         create role mahrem_owner login createrole;
     end if;
     alter role mahrem_app login;
-    grant mahrem_app to mahrem_owner;
+    alter role mahrem_signer login;
+    grant mahrem_app, mahrem_signer to mahrem_owner;
 end
 $$`
 

@@ -182,14 +182,14 @@ func (s *Server) ensureData(ctx context.Context) error {
 	return syncDir(s.layout.dir)
 }
 
-// writeAccess says who may connect: the account that we run as, to the three roles.
+// writeAccess says who may connect: the account that we run as, to the four roles.
 func (s *Server) writeAccess() error {
 	caller, err := callerName()
 	if err != nil {
 		return err
 	}
 	var ident strings.Builder
-	for _, role := range []string{AdminRole, OwnerRole, AppRole} {
+	for _, role := range []string{AdminRole, OwnerRole, AppRole, SignerRole} {
 		fmt.Fprintf(&ident, "mahrem \"%s\" %s\n", strings.ReplaceAll(caller, `"`, `""`), role)
 	}
 	for path, text := range map[string]string{

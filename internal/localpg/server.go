@@ -20,6 +20,8 @@ const (
 	OwnerRole = "mahrem_owner"
 	// AppRole is what a running Mahrem may be; see the migrations.
 	AppRole = "mahrem_app"
+	// SignerRole is what signs checkpoints of the log as a process of its own.
+	SignerRole = "mahrem_signer"
 	// DatabaseName is the database that holds everything.
 	DatabaseName = "mahrem"
 )
