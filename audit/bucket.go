@@ -39,3 +39,15 @@ func isBucket(s Bucket) bool {
 	}
 	return false
 }
+
+// CompareBuckets orders buckets by what they stand for.
+func CompareBuckets(a, b Bucket) int { return a.rank() - b.rank() }
+
+func (s Bucket) rank() int {
+	for i := range buckets {
+		if buckets[i].name == s {
+			return i
+		}
+	}
+	return len(buckets)
+}

@@ -21,6 +21,7 @@ audit/bundle:      privacy audit; golang.org/x/mod
 audit/wording:     privacy audit
 audit/page:        audit/wording
 audit/witness:     privacy audit; golang.org/x/mod
+audit/tally:       privacy audit audit/wording; golang.org/x/mod
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
