@@ -80,7 +80,7 @@ func (l *AuditLog) prove(ctx context.Context, index uint64, signed []byte) (audi
 		}
 		return audit.Inclusion{}, fmt.Errorf("entry %d is missing: %w", index, privacy.ErrDamaged)
 	}
-	path, err := tlog.ProveRecord(int64(checkpoint.Size), int64(index), storedHashes{ctx, tx})
+	path, err := tlog.ProveRecord(int64(checkpoint.Size), int64(index), proofHashes{ctx, tx})
 	if err != nil {
 		return audit.Inclusion{}, fmt.Errorf("reading hashes: %w", err)
 	}

@@ -17,6 +17,10 @@ type AuditLog interface {
 	audit.Appender
 	// AppendTx commits a change together with its entry.
 	AppendTx(ctx context.Context, event audit.Event, change func(ctx context.Context, tx pgx.Tx) error) (audit.Receipt, error)
+	// Prove returns an entry with the proof that it is in the log, and SignCheckpoint signs
+	// the log that it is proved against.
+	Prove(ctx context.Context, index uint64) (audit.Inclusion, error)
+	SignCheckpoint(ctx context.Context) error
 }
 
 // AuditConfig says what [Audit] measures. The database is one that is thrown away: it is
@@ -30,6 +34,8 @@ type AuditConfig struct {
 	// many there are of each kind; zero means 5.
 	Round  time.Duration
 	Rounds int
+	// Entries is how many the log has when proofs are measured; zero means 10,000,000.
+	Entries uint64
 	// Only names the measurements to make; without any, all of [AuditMeasurements].
 	Only []string
 	// Progress hears what is going on; nil means that nobody does.
@@ -54,6 +60,7 @@ var auditMeasurements = []auditMeasurement{
 	{"append", measureAppend},
 	{"snapshot", measureSnapshot},
 	{"change", measureChange},
+	{"proof", measureProof},
 }
 
 // AuditMeasurements names the measurements.
@@ -72,6 +79,9 @@ func Audit(ctx context.Context, config AuditConfig) (AuditReport, error) {
 	}
 	if config.Rounds <= 0 {
 		config.Rounds = 5
+	}
+	if config.Entries == 0 {
+		config.Entries = 10_000_000
 	}
 	if config.Progress == nil {
 		config.Progress = func(string, int, int) {}
