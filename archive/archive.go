@@ -181,17 +181,22 @@ const maxRevisions = 4
 
 // revision compiles the bundle that was kept under a digest.
 func (a *Archive) revision(ctx context.Context, policy audit.Digest) (*policies.Revision, error) {
-	c := &a.revisions
+	return a.revisions.get(ctx, policy, a.store.Bundle, a.compile)
+}
+
+func (c *revisions) get(
+	ctx context.Context, policy audit.Digest, read func(context.Context, audit.Digest) ([]byte, error), compile Compile,
+) (*policies.Revision, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.made[policy]; r != nil {
 		return r, nil
 	}
-	content, err := a.store.Bundle(ctx, policy)
+	content, err := read(ctx, policy)
 	if err != nil {
 		return nil, fmt.Errorf("reading kept policy bundle: %w", err)
 	}
-	r, err := a.compile(ctx, content)
+	r, err := compile(ctx, content)
 	if err != nil {
 		return nil, fmt.Errorf("compiling kept policy bundle: %w", errors.Join(err, privacy.ErrDamaged))
 	}

@@ -73,9 +73,9 @@ func (a *Archive) ReplayOne(ctx context.Context, by privacy.Principal, id audit.
 	if err != nil {
 		return Replay{}, fmt.Errorf("replaying decision: %w", err)
 	}
-	r := newReplayer(a)
+	r := newReplayer(a.records, a.revision)
 	r.add(&d)
-	return r.run(ctx, by, digestOf(id))
+	return a.replayed(ctx, by, r, digestOf(id))
 }
 
 // ReplaySince makes all decisions again that were made since then, each facts once.
@@ -83,7 +83,7 @@ func (a *Archive) ReplaySince(ctx context.Context, by privacy.Principal, since t
 	if !mayLook(by) {
 		return Replay{}, fmt.Errorf("replaying decisions: %w", privacy.ErrForbidden)
 	}
-	r, list := newReplayer(a), sha256.New()
+	r, list := newReplayer(a.records, a.revision), sha256.New()
 	err := a.walk(ctx, since, func(d *decision) {
 		r.add(d)
 		_, _ = io.WriteString(list, d.id.String()+"\n")
@@ -91,15 +91,26 @@ func (a *Archive) ReplaySince(ctx context.Context, by privacy.Principal, since t
 	if err != nil {
 		return Replay{}, fmt.Errorf("replaying decisions: %w", err)
 	}
-	return r.run(ctx, by, audit.Digest(list.Sum(nil)))
+	return a.replayed(ctx, by, r, audit.Digest(list.Sum(nil)))
+}
+
+// replayed makes the decisions again, and notes in the log that somebody had that done.
+func (a *Archive) replayed(ctx context.Context, by privacy.Principal, r *replayer, list audit.Digest) (Replay, error) {
+	result, err := r.run(ctx)
+	if err != nil {
+		return Replay{}, fmt.Errorf("replaying decisions: %w", err)
+	}
+	result.Receipt, err = a.logShown(ctx, by, audit.Digest{}, list, result.Decisions)
+	return result, err
 }
 
 // replayer gathers decisions that must come out alike: same policy and facts, and the
 // same said in the log.
 type replayer struct {
-	archive *Archive
-	groups  map[string]*group
-	key     []byte // reused
+	records  func(ctx context.Context, pairs []Pair) (records, error)
+	revision func(ctx context.Context, policy audit.Digest) (*policies.Revision, error)
+	groups   map[string]*group
+	key      []byte // reused
 }
 
 type group struct {
@@ -107,7 +118,11 @@ type group struct {
 	count uint64
 }
 
-func newReplayer(a *Archive) *replayer { return &replayer{archive: a, groups: map[string]*group{}} }
+func newReplayer(
+	read func(context.Context, []Pair) (records, error), revision func(context.Context, audit.Digest) (*policies.Revision, error),
+) *replayer {
+	return &replayer{records: read, revision: revision, groups: map[string]*group{}}
+}
 
 func (r *replayer) add(d *decision) {
 	e := &d.entry
@@ -115,8 +130,15 @@ func (r *replayer) add(d *decision) {
 	key = append(key, e.Facts[:]...)
 	key = append(key, e.Kind...)
 	key = append(append(key, ' '), e.Outcome...)
-	for _, check := range e.Checks { // words, which have no spaces
+	// Words have no spaces.
+	for _, word := range []string{string(e.Role), string(e.Recipient), string(e.Purpose), string(e.Channel)} {
+		key = append(append(key, ' '), word...)
+	}
+	for _, check := range e.Checks {
 		key = append(append(key, ' '), check...)
+	}
+	for _, attribute := range e.Attributes {
+		key = append(append(key, " +"...), attribute...)
 	}
 	if r.key = key; r.groups[string(key)] != nil {
 		r.groups[string(key)].count++
@@ -125,7 +147,7 @@ func (r *replayer) add(d *decision) {
 	r.groups[string(key)] = &group{*d, 1}
 }
 
-func (r *replayer) run(ctx context.Context, by privacy.Principal, list audit.Digest) (Replay, error) {
+func (r *replayer) run(ctx context.Context) (Replay, error) {
 	var result Replay
 	pairs, policiesSeen := map[Pair]bool{}, map[audit.Digest]bool{}
 	groups := make([]*group, 0, len(r.groups))
@@ -147,14 +169,14 @@ func (r *replayer) run(ctx context.Context, by privacy.Principal, list audit.Dig
 		for i, g := range chunk {
 			wanted[i] = g.first.pair()
 		}
-		kept, err := r.archive.records(ctx, wanted)
+		kept, err := r.records(ctx, wanted)
 		if err != nil {
-			return Replay{}, fmt.Errorf("replaying decisions: %w", err)
+			return Replay{}, err
 		}
 		for _, g := range chunk {
-			finding, err := r.archive.replay(ctx, &g.first, kept)
+			finding, err := r.replay(ctx, &g.first, kept)
 			if err != nil {
-				return Replay{}, fmt.Errorf("replaying decisions: %w", err)
+				return Replay{}, err
 			}
 			result.Decisions += g.count
 			if finding.Why != "" {
@@ -169,16 +191,14 @@ func (r *replayer) run(ctx context.Context, by privacy.Principal, list audit.Dig
 		}
 	}
 	slices.SortFunc(result.Findings, func(a, b Finding) int { return cmp.Compare(a.First.Index, b.First.Index) })
-	var err error
-	result.Receipt, err = r.archive.logShown(ctx, by, audit.Digest{}, list, result.Decisions)
-	return result, err
+	return result, nil
 }
 
 // recordsAtOnce bounds the rows of one read.
 const recordsAtOnce = 1000
 
 // replay makes one decision again. A finding without a word says that it is as it was.
-func (a *Archive) replay(ctx context.Context, d *decision, kept records) (Finding, error) {
+func (p *replayer) replay(ctx context.Context, d *decision, kept records) (Finding, error) {
 	r, ok, err := kept.of(d)
 	switch {
 	case err != nil:
@@ -196,7 +216,7 @@ func (a *Archive) replay(ctx context.Context, d *decision, kept records) (Findin
 	if err != nil {
 		return Finding{Why: RecordDamaged}, nil
 	}
-	revision, err := a.revision(ctx, d.entry.Policy)
+	revision, err := p.revision(ctx, d.entry.Policy)
 	switch {
 	case errors.Is(err, privacy.ErrNotFound):
 		return Finding{Why: BundleMissing}, nil
@@ -215,10 +235,34 @@ func (a *Archive) replay(ctx context.Context, d *decision, kept records) (Findin
 	if canonical := again.Canonical(); !bytes.Equal(canonical, r.plan) {
 		return Finding{Why: PlanDiffers, Kept: r.plan, Again: canonical}, nil
 	}
-	if !agrees(&d.entry, &plan) {
+	if !isAbout(&d.entry, &facts) || !agrees(&d.entry, &plan) || !isGranted(&d.entry, &plan, revision.Catalogue()) {
 		return Finding{Why: EntryDiffers, Kept: r.plan, Again: again.Canonical()}, nil
 	}
 	return Finding{}, nil
+}
+
+// isAbout reports whether the entry names the question that the facts are about.
+func isAbout(entry *audit.Entry, facts *policies.Facts) bool {
+	if entry.Kind != audit.QueryAnswered && entry.Kind != audit.QueryDenied {
+		return true // re-identification has no channel, and asks in the name of another
+	}
+	recipient := entry.Recipient
+	if recipient == "" {
+		recipient = policies.NoRecipient
+	}
+	return entry.Role == facts.Role && recipient == facts.Recipient && entry.Purpose == facts.Purpose && entry.Channel == facts.Channel
+}
+
+// isGranted reports whether every attribute that was released is of a data category that the
+// plan opens, or may have a persona label in its place.
+func isGranted(entry *audit.Entry, plan *policies.Plan, catalogue *policies.Catalogue) bool {
+	for _, name := range entry.Attributes {
+		attribute, known := catalogue.Attribute(name)
+		if !known || !plan.Grants(attribute.Category) && !(plan.Allow && plan.Persona && attribute.Persona) {
+			return false
+		}
+	}
+	return true
 }
 
 // agrees reports whether the entry says what the plan says. The gate may deny what a

@@ -154,7 +154,33 @@ func TestReplayHoldsTheEntryAgainstThePlan(t *testing.T) {
 	} {
 		id := b.logged(t, audit.Event{
 			Kind: c.kind, Outcome: c.outcome, Principal: shop, Checks: c.checks, Policy: b.revision.Digest(), Facts: c.facts.Digest(),
-			Subject: audit.Subject{Unknown: true},
+			Subject: audit.Subject{Unknown: true}, Purpose: c.facts.Purpose, Channel: c.facts.Channel,
+		})
+		replay, err := b.ReplayOne(t.Context(), dpo, id)
+		got := ""
+		if len(replay.Findings) > 0 {
+			got = replay.Findings[0].Why
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+	// The entry must be about what the facts are about, and release what the plan opens.
+	for name, c := range map[string]struct {
+		purpose    privacy.Purpose
+		channel    privacy.Channel
+		attributes []privacy.AttributeName
+		want       string
+	}{
+		"as it was":                {"greeting", "web", []privacy.AttributeName{"first_name"}, ""},
+		"another purpose":          {"newsletter", "web", nil, EntryDiffers},
+		"another channel":          {"greeting", "email", nil, EntryDiffers},
+		"of another category":      {"greeting", "web", []privacy.AttributeName{"first_name", "purchases.last_at"}, EntryDiffers},
+		"unknown to the catalogue": {"greeting", "web", []privacy.AttributeName{"nothing"}, EntryDiffers},
+	} {
+		id := b.logged(t, audit.Event{
+			Kind: audit.QueryAnswered, Outcome: audit.Allowed, Principal: shop, Policy: b.revision.Digest(), Facts: facts.Digest(),
+			Subject: audit.Subject{Unknown: true}, Purpose: c.purpose, Channel: c.channel, Attributes: c.attributes,
 		})
 		replay, err := b.ReplayOne(t.Context(), dpo, id)
 		got := ""
@@ -171,7 +197,7 @@ func TestReplayHoldsTheEntryAgainstThePlan(t *testing.T) {
 	}
 	id := b.logged(t, audit.Event{
 		Kind: audit.QueryDenied, Outcome: audit.Denied, Principal: shop, Checks: []string{gate.CheckPolicy},
-		Policy: b.revision.Digest(), Facts: facts.Digest(), Subject: audit.Subject{Unknown: true},
+		Policy: b.revision.Digest(), Facts: facts.Digest(), Subject: audit.Subject{Unknown: true}, Purpose: facts.Purpose, Channel: facts.Channel,
 	})
 	if replay, err := b.ReplayOne(t.Context(), dpo, id); err != nil || replay.Undecided != 1 || replay.Same != 1 {
 		t.Errorf("undecided: %+v, %v", replay, err)
