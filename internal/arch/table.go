@@ -63,6 +63,7 @@ internal/browsertest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
 internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
+internal/tamper:
 internal/arch:
 cmd/mahrem:        internal/cli
 
@@ -90,6 +91,7 @@ test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/p
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
+test internal/tamper:   privacy audit postgres internal/pgtest internal/localpg; github.com/jackc/pgx/v5 golang.org/x/mod
 test cmd/mahrem:        internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template

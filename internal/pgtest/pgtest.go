@@ -32,6 +32,8 @@ import (
 type Database struct {
 	url, admin string
 	programs   localpg.Programs
+	cluster    *cluster
+	name       string
 }
 
 // New clones the migrated template. The test fails if there is no PostgreSQL, with the
@@ -46,6 +48,30 @@ func NewEmpty(t testing.TB) *Database {
 	t.Helper()
 	return server(t).clone(t, false)
 }
+
+// Clone makes another database with the same content. Nobody may be connected to d.
+func (d *Database) Clone(t testing.TB) *Database {
+	t.Helper()
+	if _, err := d.cluster.enter(context.Background()); err != nil {
+		t.Fatalf("making template database: %v", err)
+	}
+	return d.cluster.database(t, d.name)
+}
+
+// Recreate drops the database with all that is in it, whoever is connected, and makes it
+// again, empty: what a restore begins with.
+func (d *Database) Recreate(t testing.TB) {
+	t.Helper()
+	if err := d.cluster.exec(t.Context(), "drop database "+d.name+" with (force)"); err != nil {
+		t.Fatalf("dropping test database: %v", err)
+	}
+	if err := d.cluster.create(t.Context(), d.name, "template0"); err != nil {
+		t.Fatalf("making test database: %v", err)
+	}
+}
+
+// Programs are the PostgreSQL programs that fit the server, as far as they were found.
+func (d *Database) Programs() localpg.Programs { return d.programs }
 
 // URL connects as the owner of the database. Give it to what sets its own role, such as
 // postgres.Open, and to what migrates.
@@ -197,6 +223,13 @@ func (c *cluster) clone(t testing.TB, migrated bool) *Database {
 	if !migrated {
 		template = ""
 	}
+	return c.database(t, template)
+}
+
+// database makes a test's own database for whoever was counted in, and counts them out
+// when the test ends.
+func (c *cluster) database(t testing.TB, template string) *Database {
+	t.Helper()
 	name := "mahrem_test_" + strings.ToLower(rand.Text()[:16])
 	if err := c.create(context.Background(), name, template); err != nil {
 		c.leave(t)
@@ -208,7 +241,7 @@ func (c *cluster) clone(t testing.TB, migrated bool) *Database {
 		}
 		c.leave(t)
 	})
-	return &Database{url: c.url(name), admin: c.adminURL(name), programs: c.programs}
+	return &Database{url: c.url(name), admin: c.adminURL(name), programs: c.programs, cluster: c, name: name}
 }
 
 // enter counts one more test in and returns the template, which the first one makes.
