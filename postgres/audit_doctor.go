@@ -42,6 +42,7 @@ func (d SchemaDifference) String() string {
 // tables with their columns, constraints, triggers (and whether they always fire), rules,
 // row policies, functions with a digest of their text, grants, owners and roles. The
 // owner of the schema, whose name is the operator's choice, appears as "the owner".
+// Constraints are without their parentheses, of which a dump and its restore drop some.
 const sqlAuditFacts = `
 with home as (
     select n.oid, n.nspowner as owner, n.nspacl from pg_namespace n where n.nspname = 'audit'
@@ -72,7 +73,7 @@ with home as (
         left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where r.relkind <> 'S'
     union all
-    select r.object, 'constraint ' || k.conname || ' ' || pg_get_constraintdef(k.oid) || case when k.convalidated then '' else ' not valid' end
+    select r.object, 'constraint ' || k.conname || ' ' || regexp_replace(pg_get_constraintdef(k.oid), '[() ]+', ' ', 'g') || case when k.convalidated then '' else ' not valid' end
     from relation r join pg_constraint k on k.conrelid = r.oid and k.contype <> 'n'
     union all
     select r.object, 'index ' || i.relname || ' ' || pg_get_indexdef(i.oid) || case when x.indisvalid then '' else ' not valid' end

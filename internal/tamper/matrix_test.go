@@ -102,7 +102,7 @@ var attacks = []attack{
 	}},
 	{"truncate everything", "kept signer receipts", func(a *attacker) {
 		a.unseen(func() {
-			a.exec(`truncate audit.entry, audit.tile0, audit.tile_hi, audit.subtree, audit.batch, audit.checkpoint, audit.cosignature`)
+			a.exec(`truncate audit.entry, audit.tile0, audit.tile_hi, audit.subtree, audit.batch, audit.checkpoint, audit.cosignature cascade`)
 		})
 	}},
 	{"truncate, grow beyond and sign with the stolen key", "kept signer witness receipts", func(a *attacker) {
