@@ -25,8 +25,7 @@ type page struct {
 	Style     template.CSS
 	StyleHash string
 	Say       func(name string, pairs ...string) string
-	Report    *Report
-	Period    string
+	Summary   [][2]string
 	Proof     []string
 	Plots     []plot
 	Tables    []Table
@@ -39,7 +38,7 @@ func (r *Report) WriteHTML(w io.Writer, proof Proof, language wording.Language) 
 	sum := sha256.Sum256([]byte(styleText))
 	p := page{
 		Language: language, Style: template.CSS(styleText), StyleHash: "sha256-" + base64.StdEncoding.EncodeToString(sum[:]),
-		Say: words.say, Report: r, Period: r.PeriodText(language), Proof: proof.Text(language), Plots: r.plots(words), Tables: r.Tables(language),
+		Say: words.say, Summary: r.Summary(language), Proof: proof.Text(language), Plots: r.plots(words), Tables: r.Tables(language),
 	}
 	parsed, err := template.New("report").Funcs(template.FuncMap{"number": number}).Parse(pageText)
 	if err != nil {
@@ -80,4 +79,19 @@ func (p Proof) Text(language wording.Language) []string {
 		return append(lines, w.say("proof_signed", "{signed}", number(p.Signed)))
 	}
 	return append(lines, w.say("proof_unsigned"))
+}
+
+// Summary is the head of a report, as names and values.
+func (r *Report) Summary(language wording.Language) [][2]string {
+	w := newWords(language)
+	lines := [][2]string{{w.say("period"), r.PeriodText(language)}, {w.say("entries"), number(r.Entries)}}
+	if r.First != nil {
+		lines = append(lines, [2]string{w.say("indexes"), number(*r.First) + " – " + number(*r.Last)})
+	}
+	return append(lines, [2]string{w.say("questions"), number(r.Answered) + " " + w.say("answered") + ", " + number(r.Refused) + " " + w.say("refused")})
+}
+
+// MoreText says that n things did not fit into a table.
+func MoreText(n uint64, language wording.Language) string {
+	return newWords(language).say("more", "{n}", number(n))
 }

@@ -56,14 +56,14 @@ server:            domain server/token; github.com/go-playground/validator/v10
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
+internal/assembly: domain audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
-internal/cli:      domain dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/tamper:
+internal/cli:      domain audit/bundle audit/page audit/tally audit/wording dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 
