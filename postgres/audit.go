@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/audit/witness"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -30,6 +31,10 @@ type AuditConfig struct {
 	// somebody who may do everything in the database can take signed checkpoints away and
 	// have another history signed after the next start. It needs PublicKey.
 	Memory CheckpointMemory
+	// Former are keys that signed checkpoints of this log before PublicKey did.
+	Former []ed25519.PublicKey
+	// Witnesses says whose signatures make a checkpoint one to rely on; nil means nobody's.
+	Witnesses *witness.Policy
 	// SignEvery is the time between checkpoints; zero means one second, and less than
 	// zero that checkpoints are signed only by [AuditLog.SignCheckpoint]. The rhythm
 	// is fixed so that no checkpoint singles out one entry.
@@ -106,8 +111,7 @@ type AuditLog struct {
 	turn chan struct{}
 	head logHead
 
-	signing sync.Mutex
-	signed  audit.Checkpoint // last one signed or accepted by this process
+	checkpoints *Signer // nil: no key known
 }
 
 // OpenAuditLog opens the log in a migrated database and starts its appender. It
@@ -131,20 +135,20 @@ func OpenAuditLog(ctx context.Context, db *DB, config AuditConfig) (*AuditLog, e
 		turn:  make(chan struct{}, 1),
 	}
 	if config.PublicKey != nil {
-		if l.verifier, err = audit.NewVerifier(config.Origin, config.PublicKey); err != nil {
+		if l.checkpoints, err = NewSigner(db, config.signer()); err != nil {
 			return nil, fmt.Errorf("opening audit log: %w", err)
 		}
-		if config.Sign != nil {
-			if l.signer, err = audit.NewSigner(config.Origin, config.PublicKey, config.Sign); err != nil {
-				return nil, fmt.Errorf("opening audit log: %w", err)
-			}
-		}
+		l.verifier, l.signer = l.checkpoints.verifier, l.checkpoints.signer
+	} else if config.Memory != nil {
+		return nil, fmt.Errorf("opening audit log with a memory and without its public key: %w", privacy.ErrInvalid)
 	}
 	if err := l.loadHead(ctx); err != nil {
 		return nil, fmt.Errorf("opening audit log: %w", err)
 	}
-	if err := l.checkMemory(ctx); err != nil {
-		return nil, fmt.Errorf("opening audit log: %w", err)
+	if l.checkpoints != nil {
+		if err := l.checkpoints.checkMemory(ctx); err != nil {
+			return nil, fmt.Errorf("opening audit log: %w", err)
+		}
 	}
 	if err := l.addPartitions(ctx, l.head.edge.Size()); err != nil {
 		return nil, fmt.Errorf("opening audit log: %w", err)
@@ -152,8 +156,8 @@ func OpenAuditLog(ctx context.Context, db *DB, config AuditConfig) (*AuditLog, e
 	l.turn <- struct{}{}
 	l.work.Go(l.appendLoop)
 	l.work.Go(l.flushLoop)
-	if l.signer != nil && config.SignEvery > 0 {
-		l.work.Go(l.signLoop)
+	if l.checkpoints != nil && config.SignEvery > 0 {
+		l.work.Go(func() { l.checkpoints.run(l.stop, config.SignEvery) })
 	}
 	return l, nil
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/mahrem/mahrem/audit"
-	"github.com/mahrem/mahrem/privacy"
 )
 
 // CheckpointMemory keeps the last signed checkpoint where a superuser of the database
@@ -25,62 +25,59 @@ type CheckpointMemory interface {
 }
 
 // recallKept returns the checkpoint in the memory, or the empty one.
-func (l *AuditLog) recallKept() (audit.Checkpoint, error) {
-	none := audit.Checkpoint{Origin: l.config.Origin}
-	if l.config.Memory == nil {
+func (s *Signer) recallKept() (audit.Checkpoint, error) {
+	none := audit.Checkpoint{Origin: s.config.Origin}
+	if s.config.Memory == nil {
 		return none, nil
 	}
-	signed, err := l.config.Memory.Load()
+	signed, err := s.config.Memory.Load()
 	if err != nil {
 		return none, fmt.Errorf("reading kept checkpoint: %w", err)
 	}
 	if signed == nil {
 		return none, nil
 	}
-	kept, err := audit.OpenCheckpoint(signed, l.verifier)
+	kept, err := audit.OpenCheckpoint(signed, s.verifier)
 	if err != nil {
-		return none, fmt.Errorf("%v is no checkpoint of this log: %w", l.config.Memory, err)
+		return none, fmt.Errorf("%v is no checkpoint of this log: %w", s.config.Memory, err)
 	}
 	return kept, nil
 }
 
 // checkKept proves that the log with that head begins with the kept checkpoint.
-func (l *AuditLog) checkKept(ctx context.Context, q querier, kept, head audit.Checkpoint) error {
+func (s *Signer) checkKept(ctx context.Context, q querier, kept, head audit.Checkpoint) error {
 	if kept.Size == 0 || kept == head {
 		return nil
 	}
 	if err := checkGrowth(ctx, q, kept, head); err != nil {
 		return fmt.Errorf("the log is not the one whose checkpoint is kept in %v; unless you restored an older database "+
 			"yourself, somebody has changed it: copy both as evidence and run: mahrem audit verify; "+
-			"after a restore of your own, run: mahrem erasure replay --danger-accept-older-log: %w", l.config.Memory, err)
+			"after a restore of your own, run: mahrem erasure replay --danger-accept-older-log: %w", s.config.Memory, err)
 	}
 	return nil
 }
 
 // checkMemory compares the log, when it is opened, with the checkpoint that was kept. A
 // memory without one begins with the newest stored checkpoint, and somebody is told.
-func (l *AuditLog) checkMemory(ctx context.Context) error {
-	if l.config.Memory == nil {
+func (s *Signer) checkMemory(ctx context.Context) error {
+	if s.config.Memory == nil {
 		return nil
 	}
-	if l.verifier == nil {
-		return fmt.Errorf("checking kept checkpoint without the log's public key: %w", privacy.ErrInvalid)
-	}
-	kept, err := l.recallKept()
+	kept, err := s.recallKept()
 	if err != nil {
 		return err
 	}
-	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	tx, err := s.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return translate(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	head, err := l.readCheckpoint(ctx, tx)
+	head, err := s.readCheckpoint(ctx, tx)
 	if err != nil {
 		return err
 	}
 	if kept.Size > 0 {
-		return l.checkKept(ctx, tx, kept, head)
+		return s.checkKept(ctx, tx, kept, head)
 	}
 	var signed []byte
 	err = tx.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
@@ -90,7 +87,7 @@ func (l *AuditLog) checkMemory(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
 	}
-	stored, err := audit.OpenCheckpoint(signed, l.verifier)
+	stored, err := openByAny(signed, append([]note.Verifier{s.verifier}, s.former...))
 	if err != nil {
 		return err
 	}
@@ -99,10 +96,13 @@ func (l *AuditLog) checkMemory(ctx context.Context) error {
 			return err
 		}
 	}
-	l.config.Logger.Warn("no checkpoint was kept outside the database although some were signed; "+
+	s.config.Logger.Warn("no checkpoint was kept outside the database although some were signed; "+
 		"that the log was not changed until now is not shown. Compare it with one that somebody kept: mahrem audit verify --checkpoint FILE",
-		"file", l.config.Memory.String(), "size", stored.Size)
-	if err := l.config.Memory.Keep(signed); err != nil {
+		"file", s.config.Memory.String(), "size", stored.Size)
+	if _, err := audit.OpenCheckpoint(signed, s.verifier); err != nil {
+		return nil // by a key before this one, which will sign soon
+	}
+	if err := s.config.Memory.Keep(signed); err != nil {
 		return fmt.Errorf("keeping checkpoint: %w", err)
 	}
 	return nil

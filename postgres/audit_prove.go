@@ -18,7 +18,7 @@ import (
 // archived, and [privacy.ErrDamaged] if
 // what is stored does not prove itself.
 func (l *AuditLog) Prove(ctx context.Context, index uint64) (audit.Inclusion, error) {
-	checkpoint, err := l.LatestCheckpoint(ctx)
+	checkpoint, err := l.newestCheckpoint(ctx)
 	if err != nil && !errors.Is(err, privacy.ErrNotFound) {
 		return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
 	}
@@ -28,7 +28,7 @@ func (l *AuditLog) Prove(ctx context.Context, index uint64) (audit.Inclusion, er
 		if err := l.SignCheckpoint(ctx); err != nil {
 			return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
 		}
-		if checkpoint, err = l.LatestCheckpoint(ctx); err != nil {
+		if checkpoint, err = l.newestCheckpoint(ctx); err != nil {
 			return audit.Inclusion{}, fmt.Errorf("proving entry: %w", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -72,20 +73,31 @@ func (l *AuditLog) Size(ctx context.Context) (uint64, error) {
 
 const sqlAuditLatestCheckpoint = `select note from audit.checkpoint order by size desc limit 1`
 
-// LatestCheckpoint returns the newest signed note. It returns an error that wraps
+// LatestCheckpoint returns the newest signed note as it is published, with the signatures of
+// witnesses under it. If a quorum of them is demanded, one that has it is preferred to one
+// that is a few seconds younger and still waits for it. It returns an error that wraps
 // [privacy.ErrNotFound] before the first was signed, and one that wraps
 // [privacy.ErrDamaged] if the stored note does not verify.
 func (l *AuditLog) LatestCheckpoint(ctx context.Context) ([]byte, error) {
-	var signed []byte
-	err := l.db.pool.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
-	if err != nil {
-		return nil, fmt.Errorf("reading latest checkpoint: %w", translate(err))
-	}
-	if l.verifier == nil {
+	return l.latestCheckpoint(ctx, publishWithin)
+}
+
+// newestCheckpoint is [AuditLog.LatestCheckpoint] without waiting for witnesses.
+func (l *AuditLog) newestCheckpoint(ctx context.Context) ([]byte, error) {
+	return l.latestCheckpoint(ctx, 0)
+}
+
+// publishWithin is how long a checkpoint waits for its quorum before it is published
+// without.
+const publishWithin = 10 * time.Second
+
+func (l *AuditLog) latestCheckpoint(ctx context.Context, within time.Duration) ([]byte, error) {
+	if l.checkpoints == nil {
 		return nil, fmt.Errorf("reading latest checkpoint without the log's public key: %w", privacy.ErrInvalid)
 	}
-	if _, err := audit.OpenCheckpoint(signed, l.verifier); err != nil {
-		return nil, err
+	signed, err := l.checkpoints.published(ctx, within)
+	if err != nil {
+		return nil, fmt.Errorf("reading latest checkpoint: %w", err)
 	}
 	return signed, nil
 }

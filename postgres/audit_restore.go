@@ -60,7 +60,7 @@ func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byt
 	if err := l.SignCheckpoint(ctx); err != nil {
 		return nil, fmt.Errorf("restoring log: %w", err)
 	}
-	return l.LatestCheckpoint(ctx)
+	return l.newestCheckpoint(ctx)
 }
 
 // ExtendsCheckpoint reports whether the log in db begins with the signed checkpoint that was

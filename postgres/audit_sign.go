@@ -1,12 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
@@ -17,72 +18,80 @@ const sqlAuditInsertCheckpoint = `
 insert into audit.checkpoint (size, root, signed_at, note) values ($1, $2, $3, $4)
 on conflict (size) do nothing`
 
-// SignCheckpoint signs and stores a checkpoint of what is committed now, if the log has
-// grown since the last one. It first proves that the new tree is an extension of the
-// last signed one (RFC 6962 section 2.1.2) and of the one that [AuditConfig.Memory] kept,
-// and refuses with an error that wraps [privacy.ErrDamaged] when the log has become
-// smaller or another.
+// Sign signs and stores a checkpoint of what is committed now, if the log has grown since
+// the last one. It first proves that the new tree is an extension of the last signed one
+// (RFC 6962 section 2.1.2) and of the one that [SignerConfig.Memory] kept, and refuses with
+// an error that wraps [privacy.ErrDamaged] when the log has become smaller or another.
 //
 // The order is: what the checkpoint covers is durable, then the memory has it, then the
 // database. A crash in between leaves a memory that is ahead of the stored checkpoints,
 // never one that is ahead of the log.
-func (l *AuditLog) SignCheckpoint(ctx context.Context) error {
-	if l.signer == nil {
+func (s *Signer) Sign(ctx context.Context) error {
+	err := s.sign(ctx)
+	if err == nil || errors.Is(err, privacy.ErrDamaged) {
+		s.note(err)
+	}
+	return err
+}
+
+func (s *Signer) sign(ctx context.Context) error {
+	if s.signer == nil {
 		return fmt.Errorf("signing checkpoint without the log's key: %w", privacy.ErrInvalid)
 	}
-	l.signing.Lock()
-	defer l.signing.Unlock()
+	s.signing.Lock()
+	defer s.signing.Unlock()
 	// Kept before the head is read: other processes keep theirs at any time.
-	kept, err := l.recallKept()
+	kept, err := s.recallKept()
 	if err != nil {
 		return fmt.Errorf("signing checkpoint: %w", err)
 	}
-	next, err := l.proveHead(ctx, kept)
+	next, err := s.proveHead(ctx, kept)
 	if err != nil {
 		return fmt.Errorf("refusing to sign checkpoint: %w", err)
 	}
-	if next.Size == 0 || next == l.signed && (l.config.Memory == nil || next == kept) {
+	if next.Size == 0 || next == s.signed && (s.config.Memory == nil || next == kept) {
 		return nil
 	}
-	signed, err := audit.SignCheckpoint(next, l.signer)
+	signed, err := audit.SignCheckpoint(next, s.signer)
 	if err != nil {
 		return err
 	}
-	if l.config.Memory != nil {
-		if err := l.config.Memory.Keep(signed); err != nil {
+	if s.config.Memory != nil {
+		if err := s.config.Memory.Keep(signed); err != nil {
 			return fmt.Errorf("keeping checkpoint: %w", err)
 		}
 	}
-	if err := l.storeCheckpoint(ctx, next, signed); err != nil {
+	if err := s.storeCheckpoint(ctx, next, signed); err != nil {
 		return fmt.Errorf("storing checkpoint: %w", err)
 	}
-	l.signed = next
+	s.signed = next
+	s.offer()
 	return nil
 }
 
 // proveHead returns the head of the log after proving that it extends the last stored
 // checkpoint and the kept one, and after making everything below it durable, in the same
 // session: had the server crashed in between, there would be no answer.
-func (l *AuditLog) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.Checkpoint, error) {
-	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+func (s *Signer) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.Checkpoint, error) {
+	tx, err := s.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return audit.Checkpoint{}, translate(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	next, err := l.readCheckpoint(ctx, tx)
+	next, err := s.readCheckpoint(ctx, tx)
 	if err != nil {
 		return audit.Checkpoint{}, err
 	}
-	if err := l.checkKept(ctx, tx, kept, next); err != nil {
+	if err := s.checkKept(ctx, tx, kept, next); err != nil {
 		return audit.Checkpoint{}, err
 	}
-	if err := l.recallSigned(ctx, tx); err != nil {
+	if err := s.recallSigned(ctx, tx, kept); err != nil {
 		return audit.Checkpoint{}, err
 	}
-	if next == l.signed || next.Size == 0 && l.signed.Size == 0 {
+	if next == s.signed || next.Size == 0 && s.signed.Size == 0 {
 		return next, nil // durable already, or nothing to be
 	}
-	if err := checkGrowth(ctx, tx, l.signed, next); err != nil {
+	if err := checkGrowth(ctx, tx, s.signed, next); err != nil {
 		return audit.Checkpoint{}, err
 	}
 	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
@@ -95,17 +104,17 @@ func (l *AuditLog) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.
 }
 
 // readCheckpoint returns the head of the log as the checkpoint that would be signed.
-func (l *AuditLog) readCheckpoint(ctx context.Context, q querier) (audit.Checkpoint, error) {
+func (s *Signer) readCheckpoint(ctx context.Context, q querier) (audit.Checkpoint, error) {
 	size, root, err := readHead(ctx, q)
-	head := audit.Checkpoint{Origin: l.config.Origin, Size: size}
+	head := audit.Checkpoint{Origin: s.config.Origin, Size: size}
 	if size > 0 {
 		head.Root = hashOf(root)
 	}
 	return head, err
 }
 
-func (l *AuditLog) storeCheckpoint(ctx context.Context, c audit.Checkpoint, signed []byte) error {
-	tx, err := l.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+func (s *Signer) storeCheckpoint(ctx context.Context, c audit.Checkpoint, signed []byte) error {
+	tx, err := s.db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return translate(err)
 	}
@@ -113,15 +122,15 @@ func (l *AuditLog) storeCheckpoint(ctx context.Context, c audit.Checkpoint, sign
 	if _, err := tx.Exec(ctx, "set local synchronous_commit = on"); err != nil {
 		return translate(err)
 	}
-	if _, err := tx.Exec(ctx, sqlAuditInsertCheckpoint, int64(c.Size), c.Root[:], l.config.Now(), signed); err != nil {
+	if _, err := tx.Exec(ctx, sqlAuditInsertCheckpoint, int64(c.Size), c.Root[:], s.config.Now(), signed); err != nil {
 		return translate(err)
 	}
 	return translate(tx.Commit(ctx))
 }
 
-// recallSigned moves l.signed to the newest stored checkpoint, which another process may
+// recallSigned moves s.signed to the newest stored checkpoint, which another process may
 // have signed. What this process signed itself it never forgets, whatever is stored.
-func (l *AuditLog) recallSigned(ctx context.Context, tx pgx.Tx) error {
+func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx, kept audit.Checkpoint) error {
 	var signed []byte
 	err := tx.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -130,23 +139,40 @@ func (l *AuditLog) recallSigned(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
 	}
-	stored, err := audit.OpenCheckpoint(signed, l.verifier)
+	keys := []note.Verifier{s.verifier}
+	if kept.Size == 0 && s.signed.Size == 0 {
+		// Nothing was ever signed with this key: it takes over from those before it.
+		keys = append(keys, s.former...)
+	}
+	stored, err := openByAny(signed, keys)
 	if err != nil {
 		return err
 	}
-	if stored.Size < l.signed.Size {
-		return fmt.Errorf("latest stored checkpoint has size %d, but %d was signed: %w", stored.Size, l.signed.Size, privacy.ErrDamaged)
+	if stored.Size < s.signed.Size {
+		return fmt.Errorf("latest stored checkpoint has size %d, but %d was signed: %w", stored.Size, s.signed.Size, privacy.ErrDamaged)
 	}
-	if stored.Size == l.signed.Size && stored.Root != l.signed.Root {
+	if stored.Size == s.signed.Size && stored.Root != s.signed.Root {
 		return fmt.Errorf("stored checkpoint of size %d has another root than was signed: %w", stored.Size, privacy.ErrDamaged)
 	}
-	if stored.Size > l.signed.Size {
-		if err := checkGrowth(ctx, tx, l.signed, stored); err != nil {
+	if stored.Size > s.signed.Size {
+		if err := checkGrowth(ctx, tx, s.signed, stored); err != nil {
 			return err
 		}
-		l.signed = stored
+		s.signed = stored
 	}
 	return nil
+}
+
+// openByAny opens a checkpoint that one of the keys signed.
+func openByAny(signed []byte, keys []note.Verifier) (c audit.Checkpoint, err error) {
+	for _, key := range keys {
+		var failed error
+		if c, failed = audit.OpenCheckpoint(signed, key); failed == nil {
+			return c, nil
+		}
+		err = cmp.Or(err, failed) // what is wrong by the first key
+	}
+	return c, err
 }
 
 // checkGrowth proves from the stored hashes that the tree of next begins with that of last.
@@ -223,26 +249,4 @@ func (s storedHashes) read(level int, n uint64) (tlog.Hash, error) {
 		}
 	}
 	return hashes[0], nil
-}
-
-// signLoop signs at a fixed rhythm. A refusal is said every time: somebody must come.
-func (l *AuditLog) signLoop() {
-	ticker := time.NewTicker(l.config.SignEvery)
-	defer ticker.Stop()
-	sign := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := l.SignCheckpoint(ctx); err != nil {
-			l.config.Logger.Error("audit checkpoint not signed", "error", err)
-		}
-	}
-	for {
-		select {
-		case <-ticker.C:
-			sign()
-		case <-l.stop:
-			sign()
-			return
-		}
-	}
 }

@@ -8,6 +8,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,14 +19,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// appRole is the database role that every connection of a pool takes.
+// appRole is the database role that every connection of a pool takes unless it is told
+// otherwise.
 const appRole = "mahrem_app"
+
+// SignerRole sees the log and nothing else, and adds checkpoints and cosignatures.
+const SignerRole = "mahrem_signer"
 
 // Config says how to reach the database.
 type Config struct {
 	// URL is a PostgreSQL connection URL. Its user must be mahrem_app or be able to
 	// become it. It has no default.
 	URL string
+	// Role is the database role of every connection; empty means mahrem_app. A signer of its
+	// own is [SignerRole].
+	Role string
 	// MaxConns bounds the connections; zero means four a CPU, at least sixteen.
 	MaxConns int32
 	// ConnectTimeout bounds one attempt to connect; zero means 5 seconds.
@@ -57,7 +65,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		settings.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	parameters := settings.ConnConfig.RuntimeParams
-	parameters["role"] = appRole
+	parameters["role"] = cmp.Or(config.Role, appRole)
 	parameters["timezone"] = "UTC"
 	if parameters["application_name"] == "" {
 		parameters["application_name"] = "mahrem"
