@@ -108,6 +108,9 @@ type Report struct {
 	// Restored are the places, the first ones, where the log went on after a restore that
 	// lost entries. The log proves itself in spite of them; that is why they are said.
 	Restored []Restored
+	// ClockSetBack is how many entries say that the clock was set back: those after one
+	// may have earlier times than those before it. Their order is that of the log.
+	ClockSetBack uint64
 	// Damages are the first places where something is wrong, by index.
 	Damages []Damage
 	// MoreDamages counts those that did not fit.

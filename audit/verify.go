@@ -206,6 +206,8 @@ func (v *verification) check(e *StoredEntry) tlog.Hash {
 	switch {
 	case err != nil:
 		v.found(e.Index, EntryMalformed, "")
+	case entry.Kind == ClockSetBack:
+		v.report.ClockSetBack++
 	case entry.Kind == LogRestored && len(v.report.Restored) < maxDamages:
 		v.report.Restored = append(v.report.Restored, Restored{Index: e.Index, Time: entry.Time, Lost: entry.List})
 	}

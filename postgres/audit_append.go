@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,11 +167,21 @@ func (a *appender) commit() (first uint64, err error) {
 		return 0, fmt.Errorf("waiting for another writer: %w", privacy.ErrUnavailable)
 	}
 	defer l.giveTurn()
+	notice, now, err := l.checkClock()
+	if err != nil {
+		return 0, err
+	}
+	if notice != nil {
+		a.batch = slices.Insert(a.batch, 0, notice)
+	}
 	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		first, err = a.try(ctx)
 		if err == nil {
+			if notice != nil {
+				l.head.clock = now
+			}
 			if a.down {
 				a.down = false
 				l.config.Logger.Info("audit log can be written again")
@@ -220,7 +231,7 @@ func (a *appender) try(ctx context.Context) (first uint64, err error) {
 		l.head.stale = true
 		return 0, err
 	}
-	l.head.moveTo(&a.write)
+	l.head.moveTo(a.write.edge, a.write.root)
 	return first, nil
 }
 
@@ -261,7 +272,7 @@ func (a *appender) tryLocked(ctx context.Context) (first uint64, err error) {
 		l.head.stale = true
 		return 0, err
 	}
-	l.head.moveTo(&a.write)
+	l.head.moveTo(a.write.edge, a.write.root)
 	return first, nil
 }
 

@@ -21,9 +21,14 @@ type logHead struct {
 	root tlog.Hash // edge.Root()
 	// stale says that an attempt failed, so that the belief must be checked first.
 	stale bool
+	// clock is what the clock showed at the last write of this process, or the time of
+	// the last entry that was there when it began; milliseconds.
+	clock int64
 }
 
-func (h *logHead) moveTo(w *logWrite) { h.edge, h.root, h.stale = w.edge, w.root, false }
+func (h *logHead) moveTo(edge audit.Edge, root tlog.Hash) {
+	h.edge, h.root, h.stale = edge, root, false
+}
 
 const sqlAuditClaimHead = `select coalesce(size, 0), coalesce(root, ''::bytea) from audit.claim_head()`
 
@@ -63,7 +68,7 @@ func (h *logHead) follow(ctx context.Context, q querier, size uint64, root []byt
 			edge.Append(tlog.Hash(hashes), nil)
 		}
 		if got := edge.Root(); edge.Size() == size && string(got[:]) == string(root) {
-			*h = logHead{edge: edge, root: got}
+			h.moveTo(edge, got)
 			return nil
 		}
 	}
@@ -75,7 +80,7 @@ func (h *logHead) follow(ctx context.Context, q querier, size uint64, root []byt
 	if size > 0 && string(got[:]) != string(root) {
 		return fmt.Errorf("root of audit log does not recompute at size %d: %w", size, privacy.ErrDamaged)
 	}
-	*h = logHead{edge: edge, root: got}
+	h.moveTo(edge, got)
 	return nil
 }
 
@@ -211,7 +216,10 @@ func (l *AuditLog) loadHead(ctx context.Context) error {
 			return fmt.Errorf("checking last entries of audit log: entry %d: %w", e.Index, privacy.ErrDamaged)
 		}
 	}
-	return l.head.follow(ctx, tx, size, root)
+	if err := l.head.follow(ctx, tx, size, root); err != nil || size == 0 {
+		return err
+	}
+	return l.recallClock(ctx, tx, size)
 }
 
 const sqlAuditFindBatch = `select exists (select from audit.batch where size = $1 and root = $2)`

@@ -34,11 +34,15 @@ select seq, leaf, leaf_hash from audit.entry where seq = any ($1::bigint[]) orde
 
 // EntriesAt returns the committed entries with these indexes, in order.
 func (l *AuditLog) EntriesAt(ctx context.Context, indexes []uint64) ([]audit.StoredEntry, error) {
+	return readEntriesAt(ctx, l.db.pool, indexes)
+}
+
+func readEntriesAt(ctx context.Context, q querier, indexes []uint64) ([]audit.StoredEntry, error) {
 	list := make([]int64, len(indexes))
 	for i, index := range indexes {
 		list[i] = int64(index)
 	}
-	rows, err := l.db.pool.Query(ctx, sqlAuditEntriesAt, list)
+	rows, err := q.Query(ctx, sqlAuditEntriesAt, list)
 	if err != nil {
 		return nil, fmt.Errorf("reading entries: %w", translate(err))
 	}

@@ -88,7 +88,6 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logW
 		return fmt.Errorf("committing change: %w", translate(err))
 	}
 	committed = true
-	p.index = w.first
 	l.growAfter(w.first, w.edge.Size())
 	return nil
 }
@@ -112,13 +111,32 @@ func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendi
 		}
 	}()
 	entries := []*pendingEntry{p}
+	notice, now, err := l.checkClock()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		p.index = w.first + uint64(len(entries)) - 1
+		if notice != nil && err == nil {
+			l.head.clock = now
+		}
+	}()
+	if notice != nil {
+		entries = []*pendingEntry{notice, p}
+	}
 	if !l.head.stale {
 		w.build(&l.head.edge, entries)
 		err := w.commitGuessed(ctx, conn, &l.head, func() {
-			l.head.moveTo(w)
+			if notice != nil {
+				return // the log must have said so, before anything else is said
+			}
+			l.head.moveTo(w.edge, w.root)
 			mine = false
 			l.giveTurn()
 		})
+		if err == nil && mine {
+			l.head.moveTo(w.edge, w.root)
+		}
 		pgErr, ok := errors.AsType[*pgconn.PgError](err)
 		if !mine || !ok || pgErr.Code != "40001" || conn.PgConn().TxStatus() != 'E' {
 			return err
@@ -135,6 +153,6 @@ func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendi
 	if err := w.commitLocked(ctx, conn, false); err != nil {
 		return err
 	}
-	l.head.moveTo(w)
+	l.head.moveTo(w.edge, w.root)
 	return nil
 }

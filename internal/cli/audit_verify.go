@@ -29,12 +29,15 @@ type verification struct {
 	Damages     []audit.Damage `json:"damages"`
 	// Restored is where the log lost its end in a restore that somebody answers for.
 	Restored []assembly.LostHead `json:"restored"`
+	// ClockSetBack is how many entries say that the clock was set back.
+	ClockSetBack uint64 `json:"clock_set_back"`
 }
 
 func newVerification(report audit.Report, origin string, lost []assembly.LostHead) verification {
 	v := verification{
 		Whole: report.Whole(), Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
 		Signed: report.Signed.Size, Unsigned: report.Size - min(report.Size, max(report.Signed.Size, report.Kept.Size)), Kept: report.Kept.Size, Origin: origin, Damages: report.Damages, Restored: lost,
+		ClockSetBack: report.ClockSetBack,
 	}
 	if v.Damages == nil {
 		v.Damages = []audit.Damage{}
@@ -98,6 +101,9 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 	}
 	err = a.screen.print(v, func(w io.Writer) {
 		writeLostHeads(w, v.Restored)
+		if v.ClockSetBack > 0 {
+			_, _ = fmt.Fprintf(w, "The clock was set back %d times: entries keep the order in which they were committed, and say clock.set_back where times go back.\n", v.ClockSetBack)
+		}
 		if v.Whole {
 			_, _ = fmt.Fprintf(w, "OK, %d entries, checkpoint %s %d %s\n", v.Entries, v.Origin, v.Signed, v.Root[:16])
 			if v.Unsigned > 0 {
