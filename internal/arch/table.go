@@ -56,7 +56,7 @@ server:            domain server/token; github.com/go-playground/validator/v10
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
+internal/assembly: domain audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:

@@ -14,7 +14,16 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	return group("audit", "Look at the log and verify it", a.auditVerify(), a.auditTail(), a.auditKey(), a.auditDoctor(), a.auditReport(), a.auditPage())
+	return group("audit", "Look at the log and verify it",
+		a.auditVerify(),
+		a.auditTail(),
+		a.auditKey(),
+		a.auditProve(),
+		a.auditVerifyProof(),
+		a.auditDoctor(),
+		a.auditReport(),
+		a.auditPage(),
+	)
 }
 
 // entry is one line of audit tail. There is no personal data in the log, so there is
