@@ -11,5 +11,9 @@ func (v *Vault) SealHouse(label string, plaintext []byte) ([]byte, error) {
 // OpenHouse opens what [Vault.SealHouse] made under the same label, or fails with an
 // error that wraps [privacy.ErrDamaged].
 func (v *Vault) OpenHouse(label string, sealed []byte) ([]byte, error) {
-	return open(v.kek, place{kind: kindHouse, label: label}, sealed)
+	plaintext, err := open(v.kek, place{kind: kindHouse, label: label}, sealed)
+	if err == nil {
+		v.count(UseHouse)
+	}
+	return plaintext, err
 }

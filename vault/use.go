@@ -45,6 +45,11 @@ const (
 	UseDelivery Use = "delivery"
 	// UseWithheld: the key of what an erasure had to keep, which is no person's key.
 	UseWithheld Use = "withheld"
+	// UseHouse: bytes of the house are opened, such as the facts of decisions. It is the
+	// KEK itself that opens them.
+	UseHouse Use = "house"
+	// UseCheck: at the start it is checked that the KEK is the database's own.
+	UseCheck Use = "check"
 )
 
 // Uses are all uses, in the order of this file.
@@ -52,7 +57,7 @@ func Uses() []Use { return slices.Clone(uses[:]) }
 
 var uses = [...]Use{
 	UseQuery, UseReidentify, UseProfile, UseIntake, UseShow, UseExport, UseErase, UseRectify, UseRetention,
-	UseAddress, UseEvidence, UseRestore, UseRequest, UseDelivery, UseWithheld,
+	UseAddress, UseEvidence, UseRestore, UseRequest, UseDelivery, UseWithheld, UseHouse, UseCheck,
 }
 
 // Valid reports whether u is one of the uses of this package.
@@ -61,7 +66,8 @@ func (u Use) Valid() bool { return slices.Contains(uses[:], u) }
 // UseCount is how often keys were opened for one use since the vault was made.
 type UseCount struct {
 	Use Use
-	// Opened is how many keys were unwrapped.
+	// Opened is how often the KEK opened something: each is one call of a key service
+	// outside, if the KEK is in one.
 	Opened uint64
 	// Abandoned is after how many of them nothing was answered or done, and so nothing
 	// is to be found in the log: the log was out of reach, or the work began anew.
@@ -80,6 +86,13 @@ func at(use Use) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("opening key for a use that has no name: %w", privacy.ErrInvalid)
+}
+
+// count notes that the KEK opened something.
+func (v *Vault) count(use Use) {
+	if i, err := at(use); err == nil {
+		v.meter[i].opened.Add(1)
+	}
 }
 
 // Abandoned notes that after a key was opened nothing was answered or done.

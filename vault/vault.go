@@ -205,6 +205,9 @@ func (v *Vault) SealCheck() ([]byte, error) {
 // be unreadable to the rightful one.
 func (v *Vault) OpenCheck(sealed []byte) error {
 	text, err := open(v.kek, place{kind: kindCheck}, sealed)
+	if err == nil {
+		v.count(UseCheck)
+	}
 	if err != nil || string(text) != checkText {
 		return fmt.Errorf("checking that the KEK is the database's own: %w", privacy.ErrDamaged)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mahrem": main})
+	testscript.Main(m, map[string]func(){"mahrem": traced})
 }
 
 // TestScripts runs the transcripts. Each one has a home and an embedded PostgreSQL of
@@ -21,6 +21,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	watcher := newWatcher(t)
 	cmds := commands()
 	cmds["authority"] = authority(t)
 	testscript.Run(t, testscript.Params{
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
+			watcher.watch(env, home)
 			env.Setenv("BUNDLE", bundle) // the one in the binary, to be copied and changed
 			env.Setenv("MAHREM_PG_BIN", os.Getenv("MAHREM_PG_BIN"))
 			path := os.Getenv("PATH")

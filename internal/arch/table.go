@@ -24,6 +24,7 @@ audit/witness:     privacy audit; golang.org/x/mod
 audit/tally:       privacy audit audit/wording; golang.org/x/mod
 vault:             privacy audit; github.com/tink-crypto/tink-go/v2 golang.org/x/text golang.org/x/net
 pseudonym:         privacy audit; github.com/tink-crypto/tink-go/v2
+vault/keyuse:      privacy audit vault
 vault/keydir:      privacy audit vault pseudonym; github.com/tink-crypto/tink-go/v2
 policies:          privacy; github.com/open-policy-agent/opa go.yaml.in/yaml/v3 golang.org/x/mod
 policies/fetch:    privacy policies
@@ -53,6 +54,7 @@ postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
 server/token:      privacy; github.com/tink-crypto/tink-go/v2
 server:            domain server/token; github.com/go-playground/validator/v10
 
+internal/evidence: audit
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
@@ -72,6 +74,7 @@ test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test audit/page:        privacy audit internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
+test vault/keyuse:      vault/keydir
 test dsar/outbox:       vault/keydir
 test dsar/identity:     vault/keydir
 test consent:           vault/keydir
@@ -85,19 +88,20 @@ test archive:           vault/keydir
 test dsar/export:       vault/keydir; github.com/santhosh-tekuri/jsonschema/v6
 test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
-test server:            vault/keydir internal/opendsrtest; github.com/getkin/kin-openapi
+test server:            vault/keydir internal/opendsrtest internal/evidence; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
 test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
-test internal/cli:      internal/pgtest postgres; github.com/jackc/pgx/v5
+test internal/cli:      internal/evidence internal/pgtest postgres; github.com/jackc/pgx/v5
 test internal/tamper:   privacy audit postgres internal/pgtest internal/localpg; github.com/jackc/pgx/v5 golang.org/x/mod
-test cmd/mahrem:        internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
+test cmd/mahrem:        audit internal/evidence internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template
 never server:     database/sql
 never privacy:    net/http database/sql os
 never policies:   net/http database/sql
+never vault/keyuse: net/http database/sql os
 never dsar/outbox: net/http database/sql os
 never dsar/identity: net/http database/sql os
 never dsar/fulfil: net/http database/sql os

@@ -1,0 +1,184 @@
+package evidence
+
+// The tables. A line is
+//
+//	operation = kind | kind + kind (kind kind)
+//	operation ~ kind | kind (kind)
+//	operation - reason
+//
+// "=" is what each success leaves: one of the kinds between "|"; those joined by "+" come
+// together. "~" is what a success leaves when it changes or shows something: asked again,
+// for what is done already, it leaves nothing. In parentheses is what may come along,
+// and what a refusal leaves. "-" leaves nothing, for a reason that is given.
+
+// routes are the operations of the HTTP API, in the order of server/routes.go.
+const routes = `
+POST /v1/query = query.answered | query.denied (key.created)
+POST /v1/query:batch = query.answered | query.denied (key.created)
+POST /access/v1/evaluation = query.answered | query.denied (key.created)
+POST /access/v1/evaluations = query.answered | query.denied (key.created)
+GET /.well-known/authzen-configuration - says where the operations are, to everybody
+POST /v1/audience = audience.answered | audience.denied (key.created)
+POST /v1/consents = consent.granted | consent.refused | consent.withdrawn | consent.objected (key.created)
+POST /v1/cases = case.opened (key.created)
+POST /v1/cases:close = case.closed
+POST /v1/dsar/requests ~ request.opened (key.created request.refused)
+POST /v1/dsar/requests:step = request.started | request.paused | request.resumed | request.extended | request.noted | request.denied | request.withdrawn | request.fulfilled (request.refused)
+POST /v1/dsar/requests:send_code = request.notified (request.refused)
+POST /v1/dsar/requests:verify = request.verified (request.unverified request.refused)
+GET /v1/dsar/requests/{request_id} ~ person.shown
+GET /v1/dsar/queue - lists days and states of requests and names nobody
+GET /opendsr/{version}/discovery - says what is supported, to everybody
+GET /opendsr/certificate.pem - is the house's own certificate, for everybody
+POST /opendsr/{version}/requests ~ request.opened (request.refused)
+GET /opendsr/{version}/requests/{subject_request_id} - tells a controller the state of its own request and nothing of the person
+DELETE /opendsr/{version}/requests/{subject_request_id} = request.withdrawn (request.refused)
+POST /opendsr/{version}/opengdpr_requests ~ request.opened (request.refused)
+GET /opendsr/{version}/opengdpr_requests/{subject_request_id} - tells a controller the state of its own request and nothing of the person
+DELETE /opendsr/{version}/opengdpr_requests/{subject_request_id} = request.withdrawn (request.refused)
+POST /opendsr/callbacks ~ processor.answered (request.refused processor.added)
+POST /v1/ingest ~ batch.ingested
+POST /v1/reidentify = person.reidentified (reidentification.denied key.created)
+GET /v1/dsar/exports/{token} = export.fetched
+GET /v1/decisions/{decision_id} = decision.shown
+GET /v1/audit/checkpoint - is a signature over the log and nothing that is in it
+GET /log/checkpoint - is a signature over the log and nothing that is in it
+GET /log/tile/{level}/{number...} - hashes, of which nobody can guess what they are of
+GET /log/tile/entries/{number...} ~ log.read
+GET /healthz - says that the process lives
+GET /readyz - says whether the parts work, with counts of the house
+GET /metrics - totals of the house, of nobody
+GET /openapi.yaml - is documentation
+`
+
+// commands are those of the command line, in the order of their names. What any command may
+// leave besides, when it opens a house in which an erasure was broken off, is in finishing.
+const commands = `
+mahrem audience ask = audience.answered | audience.denied (key.created)
+mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
+mahrem audit doctor - compares definitions and shows nothing of the log
+mahrem audit key - prints a public key
+mahrem audit page - is a page that works without us
+mahrem audit report ~ log.read
+mahrem audit tail - entries hold tags and words and nobody's data; who reads them here has the tables and the key directory
+mahrem audit verify - recomputes, and shows nothing but what is wrong
+mahrem bench audience - works on a house of its own, which is gone afterwards
+mahrem bench audit - works on a house of its own, which is gone afterwards
+mahrem bench dsar - works on a house of its own, which is gone afterwards
+mahrem bench gate - works on a house of its own, which is gone afterwards
+mahrem bench intake - works on a house of its own, which is gone afterwards
+mahrem bench policy - works on a house of its own, which is gone afterwards
+mahrem case close = case.closed
+mahrem case list ~ person.shown
+mahrem case open = case.opened (key.created)
+mahrem catalogue find - shows the words of the catalogue
+mahrem catalogue lint - checks the words of the catalogue
+mahrem catalogue schema - prints a schema
+mahrem catalogue show - shows the words of the catalogue
+mahrem certificate issue ~ certificate.issued
+mahrem certificate list - names nobody: who was erased is not known any more
+mahrem certificate show - reads a file that somebody was given
+mahrem certificate verify - reads a file that somebody was given
+mahrem consent grant = consent.granted
+mahrem consent object = consent.objected
+mahrem consent refuse = consent.refused
+mahrem consent show = person.shown
+mahrem consent withdraw = consent.withdrawn
+mahrem decision replay = decision.shown
+mahrem decision show = decision.shown
+mahrem demo - works on a house of its own, whose log it shows
+mahrem doctor - looks whether the parts work
+mahrem dsar approve ~ erasure.approved (erasure.denied request.refused)
+mahrem dsar deadline - computes with dates
+mahrem dsar deliveries ~ request.noted | request.notified | processor.notified
+mahrem dsar deny = request.denied (request.refused)
+mahrem dsar erase ~ person.erased (request.fulfilled certificate.issued erasure.denied erasure.deferred request.refused)
+mahrem dsar export = person.exported (request.fulfilled request.notified request.refused)
+mahrem dsar extend = request.extended (request.refused)
+mahrem dsar fulfil = request.fulfilled (request.refused)
+mahrem dsar letter = person.shown
+mahrem dsar list ~ person.shown
+mahrem dsar note = request.noted (request.refused)
+mahrem dsar object ~ consent.objected (request.refused)
+mahrem dsar open ~ request.opened (request.refused)
+mahrem dsar open-export - reads a file that somebody was given
+mahrem dsar pause = request.paused (request.refused)
+mahrem dsar plan ~ erasure.planned (request.refused)
+mahrem dsar readmit = suppression.lifted
+mahrem dsar rectify = person.rectified | person.restricted (request.refused)
+mahrem dsar restrict = person.restricted | person.unrestricted (request.refused)
+mahrem dsar resume = request.resumed (request.refused)
+mahrem dsar review = request.noted (request.refused)
+mahrem dsar show ~ person.shown
+mahrem dsar start = request.started (request.refused)
+mahrem dsar verify ~ request.verified | request.notified (request.unverified request.refused)
+mahrem dsar withdraw = request.withdrawn (request.refused)
+mahrem erasure ledger - compares counts and seals
+mahrem erasure replay ~ erasure.replayed | log.restored (suppression.lifted)
+mahrem hold list ~ person.shown
+mahrem hold release = hold.released
+mahrem hold set = hold.set
+mahrem init = log.started + key.created + policy.activated
+mahrem intake load ~ batch.ingested
+mahrem intake maps - lists what ships with the binary
+mahrem migrate status - lists what ships with the binary
+mahrem migrate up - runs before the log can be opened; the next server.started stands for the binary that did it
+mahrem opendsr accept = request.verified (request.refused)
+mahrem opendsr certificate = key.created
+mahrem opendsr conformance - asks somebody else's processor; what that leaves is in its own log
+mahrem opendsr controller add = processor.added
+mahrem opendsr controller list - shows settings
+mahrem opendsr controller retire = processor.added
+mahrem opendsr keygen = key.created
+mahrem policy bundle build - writes files; what decides is in policy.activated
+mahrem policy bundle extract - writes files; what decides is in policy.activated
+mahrem policy bundle keygen - writes files; whose signature counts is a setting
+mahrem policy bundle sign - writes files; what decides is in policy.activated
+mahrem policy bundle verify - reads files
+mahrem policy check - works on policies, without anybody's data
+mahrem policy diff - works on policies, without anybody's data
+mahrem policy equivalence - works on made-up people
+mahrem policy explain - works on policies, without anybody's data
+mahrem policy impact = decision.shown
+mahrem policy mutate - works on policies, without anybody's data
+mahrem policy table - works on policies, without anybody's data
+mahrem policy test - works on policies, without anybody's data
+mahrem processor add = processor.added
+mahrem processor leave-open = request.noted
+mahrem processor list - shows settings
+mahrem processor retire = processor.added
+mahrem processor status - shows states of a request and names nobody
+mahrem processor tell = processor.notified (key.created)
+mahrem query = query.answered | query.denied (key.created)
+mahrem retention plan - counts what would go, of everybody together
+mahrem retention report ~ retention.applied
+mahrem retention run ~ retention.applied | withheld.erased
+mahrem serve = server.started + server.stopped
+mahrem subject show = person.shown
+mahrem token mint = token.minted
+mahrem version - prints a version
+`
+
+// chores are what a server does by itself, and what opening a house may finish.
+const chores = `
+opening a house ~ person.erased | request.fulfilled | certificate.issued (policy.refused policy.activated)
+watching policies ~ policy.activated | policy.refused
+counting what keys were opened for ~ keys.counted
+making deliveries ~ request.notified | processor.notified
+issuing certificates ~ certificate.issued | request.fulfilled
+the periodic destruction ~ retention.applied | withheld.erased
+answers of processors ~ processor.answered
+writing to the log ~ clock.set_back
+making profiles of audiences - shows nobody, and what it computes is of what is held
+sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
+`
+
+// later are kinds of which the way in is not built yet, each with what it is for.
+const later = `
+log.exported - a bundle for an auditor
+log.anchored - a checkpoint that was put elsewhere
+log.key_changed - another key that signs the log
+log.retention_set - the written policy on old entries
+log.archived - old entries that were copied out
+log.pruned - archived entries that were dropped
+`
