@@ -51,6 +51,9 @@ func (g *Gate) Audience(ctx context.Context, principal privacy.Principal, query 
 	if err != nil {
 		return Audience{}, err
 	}
+	if err := s.fits(principal, query.Purpose, query.Channel, r.columns); err != nil {
+		return Audience{}, err
+	}
 	a := audienceDecision{
 		gate: g, sheet: s, principal: principal, request: r, question: r.question(principal),
 		event: audit.Event{

@@ -79,6 +79,9 @@ func (g *Gate) Evaluate(ctx context.Context, principal privacy.Principal, questi
 	if err != nil {
 		return Evaluation{}, err
 	}
+	if err := s.fits(principal, r.Purpose, r.Channel, r.attributes); err != nil {
+		return Evaluation{}, err
+	}
 	evaluation, err := g.evaluate(ctx, s, principal, r, &question)
 	if err != nil && !errors.Is(err, privacy.ErrNotFound) {
 		g.counters.failed.Add(1)

@@ -121,6 +121,9 @@ func (g *Gate) Ask(ctx context.Context, principal privacy.Principal, query Query
 	if err != nil {
 		return Answer{}, err
 	}
+	if err := s.fits(principal, r.Purpose, r.Channel, r.attributes); err != nil {
+		return Answer{}, err
+	}
 	for range attempts {
 		answer, err := g.ask(ctx, s, principal, r)
 		if err == nil {

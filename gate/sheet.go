@@ -26,6 +26,7 @@ type sheet struct {
 	catalogue  *policies.Catalogue
 	digest     [32]byte
 	name       string
+	required   []string // the checks that a denial can name
 	attributes map[privacy.AttributeName]*attribute
 	inferences []*policies.Inference
 	groups     map[policies.GroupID]*groupEntry
@@ -80,7 +81,7 @@ func (c *sheets) of(revision *policies.Revision) *sheet {
 func newSheet(revision *policies.Revision) *sheet {
 	c := revision.Catalogue()
 	s := &sheet{
-		revision: revision, catalogue: c, digest: revision.Digest(),
+		revision: revision, catalogue: c, digest: revision.Digest(), required: revision.Required(),
 		attributes: map[privacy.AttributeName]*attribute{},
 		inferences: c.Inferences(),
 		groups:     map[policies.GroupID]*groupEntry{},

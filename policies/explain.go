@@ -42,6 +42,10 @@ func (r *Revision) Checks() []Reason {
 	return list
 }
 
+// Required returns the checks that every request needs, sorted by name: a denial names
+// those of them that did not pass.
+func (r *Revision) Required() []string { return slices.Clone(r.required) }
+
 // collectReasons reads the annotations of the rules. A check that several rules can
 // pass is explained by the first of them, with the laws of all.
 func collectReasons(modules map[string]*ast.Module) map[string]Reason {
