@@ -41,16 +41,16 @@ var attacks = []attack{
 			a.one(`update audit.entry set leaf = $1, leaf_hash = sha256('\x00'::bytea || $1) where seq = 57`, falsified(a.leaves()[57]))
 		})
 	}},
-	{"edit an entry consistently", "verify kept signer receipts", func(a *attacker) { a.rewrite(a.withFalse(57)) }},
-	{"the same, and remove the stored checkpoints", "kept signer receipts", func(a *attacker) {
+	{"edit an entry consistently", "verify kept receipts signer", func(a *attacker) { a.rewrite(a.withFalse(57)) }},
+	{"the same, and remove the stored checkpoints", "kept receipts bundle signer", func(a *attacker) {
 		a.rewrite(a.withFalse(57))
 		a.forget(0)
 	}},
-	{"the same, and sign it with the stolen key", "kept signer witness receipts", func(a *attacker) {
+	{"the same, and sign it with the stolen key", "kept receipts bundle signer witness", func(a *attacker) {
 		a.rewrite(a.withFalse(57))
 		a.forge()
 	}},
-	{"the same, and replace the signer's memory", "kept witness receipts", func(a *attacker) {
+	{"the same, and replace the signer's memory", "kept receipts bundle witness", func(a *attacker) {
 		a.rewrite(a.withFalse(57))
 		a.target.signer.note = a.forge()
 	}},
@@ -58,16 +58,16 @@ var attacks = []attack{
 	{"delete an entry", "verify kept receipts", func(a *attacker) {
 		a.unseen(func() { a.one(`delete from audit.entry where seq = 77`) })
 	}},
-	{"delete an entry consistently, with the checkpoints", "kept signer receipts", func(a *attacker) {
+	{"delete an entry consistently, with the checkpoints", "kept receipts bundle signer", func(a *attacker) {
 		a.rewrite(slices.Delete(a.leaves(), 77, 78))
 		a.forget(0)
 	}},
-	{"insert an entry", "start verify signer", func(a *attacker) {
+	{"insert an entry", "start verify bundle", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`insert into audit.entry (seq, leaf, leaf_hash) select $1::bigint, leaf, leaf_hash from audit.entry where seq = 3`, finalSize)
 		})
 	}},
-	{"insert an entry consistently, with the checkpoints", "kept signer receipts", func(a *attacker) {
+	{"insert an entry consistently, with the checkpoints", "kept receipts bundle signer", func(a *attacker) {
 		leaves := a.leaves()
 		a.rewrite(slices.Insert(leaves, 78, falsified(leaves[3])))
 		a.forget(0)
@@ -86,43 +86,43 @@ var attacks = []attack{
 			a.one(`update audit.entry set leaf = $1, leaf_hash = sha256('\x00'::bytea || $1) where seq = 21`, leaves[20])
 		})
 	}},
-	{"reorder all of it consistently, with the checkpoints", "kept signer receipts", func(a *attacker) {
+	{"reorder all of it consistently, with the checkpoints", "kept receipts bundle signer", func(a *attacker) {
 		leaves := a.leaves()
 		slices.Reverse(leaves)
 		a.rewrite(leaves)
 		a.forget(0)
 	}},
 
-	{"truncate the entries", "start verify kept signer receipts", func(a *attacker) {
+	{"truncate the entries", "start verify kept receipts bundle signer", func(a *attacker) {
 		a.unseen(func() { a.exec(`delete from audit.entry where seq >= 2990`) })
 	}},
-	{"truncate consistently, with the checkpoints", "kept signer receipts", func(a *attacker) {
+	{"truncate consistently, with the checkpoints", "kept receipts bundle signer witness", func(a *attacker) {
 		a.rewrite(a.leaves()[:2990])
 		a.forget(dumpedSize)
 	}},
-	{"truncate everything", "kept signer receipts", func(a *attacker) {
+	{"truncate everything", "kept receipts bundle signer", func(a *attacker) {
 		a.unseen(func() {
 			a.exec(`truncate audit.entry, audit.tile0, audit.tile_hi, audit.subtree, audit.batch, audit.checkpoint, audit.cosignature cascade`)
 		})
 	}},
-	{"truncate, grow beyond and sign with the stolen key", "kept signer witness receipts", func(a *attacker) {
+	{"truncate, grow beyond and sign with the stolen key", "kept receipts bundle signer witness", func(a *attacker) {
 		a.rewrite(a.leaves()[:2990])
 		a.forget(0)
 		a.grow(100)
 		a.forge()
 	}},
 
-	{"roll back to a dump", "kept signer receipts", func(a *attacker) { a.restore() }},
-	{"roll back to a dump, with the signer's memory", "kept receipts", func(a *attacker) {
+	{"roll back to a dump", "kept receipts bundle signer witness", func(a *attacker) { a.restore() }},
+	{"roll back to a dump, with the signer's memory", "kept receipts bundle witness", func(a *attacker) {
 		a.restore()
 		a.target.signer.note = a.target.world.early
 	}},
-	{"the same, and go on until the log is longer", "kept witness receipts", func(a *attacker) {
+	{"the same, and go on until the log is longer", "kept receipts bundle witness", func(a *attacker) {
 		a.restore()
 		a.target.signer.note = a.target.world.early
 		a.grow(finalSize - dumpedSize + 50)
 	}},
-	{"the same, signed anew at the old size", "kept witness receipts", func(a *attacker) {
+	{"the same, signed anew at the old size", "kept receipts bundle witness", func(a *attacker) {
 		a.restore()
 		a.grow(signedSize - dumpedSize)
 		a.target.signer.note = a.forge()
@@ -147,7 +147,7 @@ var attacks = []attack{
 	{"delete a tile", "verify", func(a *attacker) {
 		a.unseen(func() { a.one(`delete from audit.tile0 where n = 1`) })
 	}},
-	{"edit the root of a subtree", "start verify signer", func(a *attacker) {
+	{"edit the root of a subtree", "start verify bundle signer", func(a *attacker) {
 		a.unseen(func() { a.one(`update audit.subtree set hash = sha256('x') where n = 1`) })
 	}},
 	{"edit a committed root", "verify", func(a *attacker) {
@@ -155,22 +155,22 @@ var attacks = []attack{
 			a.one(`update audit.batch set root = sha256('x') where size = (select size from audit.batch where size > 100 order by size limit 1)`)
 		})
 	}},
-	{"edit the last committed root", "start verify signer", func(a *attacker) {
+	{"edit the last committed root", "start verify bundle signer", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.batch set root = sha256('x') where size = $1`, finalSize)
 		})
 	}},
-	{"edit a stored checkpoint", "verify", func(a *attacker) {
+	{"edit a stored checkpoint", "verify bundle", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.checkpoint set note = overlay(note placing '9' from 21) where size = $1`, dumpedSize)
 		})
 	}},
-	{"edit the newest stored checkpoint", "verify signer", func(a *attacker) {
+	{"edit the newest stored checkpoint", "verify bundle signer", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.checkpoint set note = overlay(note placing '9' from 21) where size = $1`, signedSize)
 		})
 	}},
-	{"put an older checkpoint in its place", "verify", func(a *attacker) {
+	{"put an older checkpoint in its place", "verify bundle", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.checkpoint set note = (select note from audit.checkpoint where size = $1) where size = $2`, dumpedSize, signedSize)
 		})

@@ -2,16 +2,22 @@ package tamper
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/audit/bundle"
+	"github.com/mahrem/mahrem/audit/witness"
 	"github.com/mahrem/mahrem/internal/pgtest"
+	"github.com/mahrem/mahrem/internal/witnesstest"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -22,7 +28,8 @@ type target struct {
 	database *pgtest.Database
 	signer   *memory
 	kept     []byte // the auditor's checkpoint
-	witness  audit.Checkpoint
+	witness  *witnesstest.Witness
+	policy   *witness.Policy
 	refusals []error // by the witness
 	// resisted is whether the database itself refused all that was tried.
 	resisted bool
@@ -30,11 +37,19 @@ type target struct {
 
 func newTarget(t *testing.T, w *world) *target {
 	t.Helper()
-	cosigned, err := audit.OpenCheckpoint(w.kept, logVerifier(t))
-	if err != nil {
+	g := &target{
+		world: w, database: w.database.Clone(t), signer: &memory{w.kept}, kept: w.kept,
+		witness: witnesstest.New(t, "witness.example", logVerifier(t)),
+	}
+	var err error
+	if g.policy, err = witness.ParsePolicy([]byte(g.witness.Policy("w"))); err != nil {
 		t.Fatal(err)
 	}
-	return &target{world: w, database: w.database.Clone(t), signer: &memory{w.kept}, kept: w.kept, witness: cosigned}
+	g.submit(t, w.kept, nil) // the first one needs no proof
+	if len(g.refusals) > 0 {
+		t.Fatal(g.refusals)
+	}
+	return g
 }
 
 // open opens the database as a server does. It is opened anew after an attack.
@@ -48,37 +63,67 @@ func (g *target) open(t *testing.T) *postgres.DB {
 	return db
 }
 
-// submit asks the witness to cosign a checkpoint of the tree.
+// submit asks the witness to cosign a checkpoint of the tree, as the protocol has it.
 func (g *target) submit(t *testing.T, signed []byte, tree tlog.HashReader) {
 	t.Helper()
-	if err := g.cosign(t, signed, tree); err != nil {
-		g.refusals = append(g.refusals, err)
+	checkpoint, err := audit.OpenCheckpoint(signed, logVerifier(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	collector, err := witness.NewCollector(g.policy, func(_ context.Context, old, size uint64) ([]tlog.Hash, error) {
+		return tlog.ProveTree(int64(size), int64(old), tree)
+	}, witness.ClientConfig{Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, answer := range collector.Collect(t.Context(), signed, checkpoint) {
+		if answer.Err != nil {
+			g.refusals = append(g.refusals, answer.Err)
+		}
 	}
 }
 
-// cosign is what a witness does: it goes on from what it has cosigned, or not at all.
-func (g *target) cosign(t *testing.T, signed []byte, tree tlog.HashReader) error {
+// exported is the auditor's bundle extended by an export of the log as it is now.
+func (g *target) exported(t *testing.T, db *postgres.DB) error {
 	t.Helper()
-	next, err := audit.OpenCheckpoint(signed, logVerifier(t))
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(g.world.bundle)); err != nil {
+		t.Fatal(err)
+	}
+	l, err := postgres.OpenAuditLog(t.Context(), db, logConfig(nil))
 	if err != nil {
 		return err
 	}
-	switch {
-	case next.Size < g.witness.Size:
-		return fmt.Errorf("size %d after %d", next.Size, g.witness.Size)
-	case next.Size == g.witness.Size && next.Root != g.witness.Root:
-		return fmt.Errorf("two roots of size %d", next.Size)
-	case next.Size > g.witness.Size:
-		proof, err := tlog.ProveTree(int64(next.Size), int64(g.witness.Size), tree)
-		if err != nil {
-			return err
-		}
-		if err := tlog.CheckTree(proof, int64(next.Size), next.Root, int64(g.witness.Size), g.witness.Root); err != nil {
-			return err
-		}
+	defer func() { _ = l.Close(context.WithoutCancel(t.Context())) }()
+	return export(t, dir, l)
+}
+
+// export writes or extends a bundle and checks it.
+func export(t *testing.T, dir string, l *postgres.AuditLog) error {
+	t.Helper()
+	name := bundle.SignerName(origin)
+	logKeyText, err := audit.FormatKey(origin, publicKey())
+	if err != nil {
+		t.Fatal(err)
 	}
-	g.witness = next
-	return nil
+	manifestKey, err := audit.FormatKey(name, publicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := audit.NewSigner(name, publicKey(), func(m []byte) ([]byte, error) { return ed25519.Sign(logKey, m), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bundle.Export(t.Context(), dir, postgres.NewBundleSource(l), bundle.ExportConfig{
+		Verifier: logVerifier(t), LogKey: logKeyText, ManifestKey: manifestKey, Signer: signer,
+	}); err != nil {
+		return err
+	}
+	report, err := bundle.Verify(t.Context(), bundle.Dir(dir), bundle.VerifyConfig{Keys: []string{logKeyText, manifestKey}})
+	if err == nil && len(report.Damages) > 0 {
+		err = fmt.Errorf("bundle: %v", report.Damages[0])
+	}
+	return err
 }
 
 // A memory is somebody who might notice.
@@ -129,20 +174,30 @@ var memories = []remembers{
 		}
 		return len(wrong) > 0, err
 	}},
+	{"bundle", "auditor's bundle", func(t *testing.T, g *target, db *postgres.DB) (bool, error) {
+		err := g.exported(t, db)
+		if err != nil {
+			t.Logf("auditor: %v", err)
+		}
+		return err != nil, nil
+	}},
 	{"signer", "signer", func(t *testing.T, g *target, db *postgres.DB) (bool, error) {
-		l, err := postgres.OpenAuditLog(t.Context(), db, logConfig(g.signer))
+		signer, err := postgres.NewSigner(db, postgres.SignerConfig{
+			Origin: origin, PublicKey: publicKey(), Sign: func(m []byte) ([]byte, error) { return ed25519.Sign(logKey, m), nil },
+			Memory: g.signer, Witnesses: g.policy, WitnessTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
+		})
 		if err != nil {
-			return damaged(t, "signer", err)
+			return false, err
 		}
-		before := g.signer.note
-		err = errors.Join(l.SignCheckpoint(t.Context()), l.Close(context.WithoutCancel(t.Context())))
-		if err != nil {
-			return damaged(t, "signer", err)
+		noticed, err := damaged(t, "signer", signer.Sign(t.Context()))
+		// Whether it has signed or not, it shows witnesses the newest that is stored.
+		if asked := signer.Cosign(t.Context()); asked != nil {
+			t.Logf("witnesses: %v", asked)
 		}
-		if string(g.signer.note) != string(before) {
-			g.submit(t, g.signer.note, &storedHashes{t, g.database.Pool(t)})
+		if alarms := signer.Alarms(); alarms != nil {
+			g.refusals = append(g.refusals, alarms)
 		}
-		return false, nil
+		return noticed, err
 	}},
 	{"witness", "witness", func(t *testing.T, g *target, _ *postgres.DB) (bool, error) {
 		for _, err := range g.refusals {
@@ -160,40 +215,6 @@ func damaged(t *testing.T, who string, err error) (bool, error) {
 		return true, nil
 	}
 	return false, err
-}
-
-// storedHashes is what the signer proves growth from: the hashes in the tables, not the
-// leaves.
-type storedHashes struct {
-	t    *testing.T
-	pool *pgxpool.Pool
-}
-
-func (s *storedHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	hashes := make([]tlog.Hash, len(indexes))
-	for i, index := range indexes {
-		level, n := tlog.SplitStoredHashIndex(index)
-		query, height := `select leaf_hash from audit.entry where seq >= $1 and seq < $2 order by seq`, level
-		if level >= 8 {
-			query, height = `select hash from audit.subtree where level = 0 and n >= $1 and n < $2 order by n`, level-8
-		}
-		rows, err := s.pool.Query(s.t.Context(), query, n<<height, (n+1)<<height)
-		if err != nil {
-			return nil, err
-		}
-		below, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-		if err != nil || len(below) != 1<<height {
-			return nil, fmt.Errorf("%d of %d hashes, %w", len(below), 1<<height, err)
-		}
-		for ; len(below) > 1; below = below[:len(below)/2] {
-			for j := range len(below) / 2 {
-				hash := tlog.NodeHash(tlog.Hash(below[2*j]), tlog.Hash(below[2*j+1]))
-				below[j] = hash[:]
-			}
-		}
-		hashes[i] = tlog.Hash(below[0])
-	}
-	return hashes, nil
 }
 
 // wrongReceipts returns the indexes whose entry is not the one that was acknowledged.

@@ -92,13 +92,14 @@ type world struct {
 	dump     string           // pg_dump's file of the log with dumpedSize entries
 	early    []byte           // the checkpoint of that time
 	kept     []byte           // the checkpoint of signedSize: the signer's and the auditor's
+	bundle   string           // the auditor's, of that time
 	receipts []audit.Receipt  // of every answer, as the callers keep them
 }
 
 // newWorld fills a log by both ways in, from several callers at once.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{database: pgtest.New(t), dump: filepath.Join(t.TempDir(), "dump")}
+	w := &world{database: pgtest.New(t), dump: filepath.Join(t.TempDir(), "dump"), bundle: t.TempDir()}
 	db, err := postgres.Open(t.Context(), postgres.Config{URL: w.database.URL()})
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +122,9 @@ func newWorld(t *testing.T) *world {
 	w.grow(t, l, signedSize)
 	w.sign(t, l)
 	w.kept = kept.note
+	if err := export(t, w.bundle, l); err != nil {
+		t.Fatal(err)
+	}
 	w.grow(t, l, finalSize)
 	return w
 }
