@@ -15,7 +15,7 @@ help: ## list the commands
 # What -short leaves out is arithmetic over whole fact spaces, a year of asking and every day of every law.
 test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tests under the race detector, then the long ones without it
 	$(GO) test -race -short -p 2 -timeout 20m ./...
-	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger
+	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger ./audit/page ./audit/tally
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
 	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure' ./postgres
 	$(GO) test -timeout 20m -run TestKilledErasures ./internal/assembly

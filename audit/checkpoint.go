@@ -78,6 +78,9 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("opening checkpoint: %w: %w", err, privacy.ErrDamaged)
 	}
+	if !HasPlainSignatures(signed) {
+		return Checkpoint{}, fmt.Errorf("opening checkpoint: a signature is spelled otherwise: %w", privacy.ErrDamaged)
+	}
 	c, err := ParseCheckpoint(n.Text)
 	if err != nil {
 		return Checkpoint{}, err

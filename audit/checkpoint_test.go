@@ -95,3 +95,37 @@ func FuzzParseCheckpoint(f *testing.F) {
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// TestOpenCheckpointHasOneSpelling: base64 has several spellings of one signature, and only
+// the one that it is written with opens.
+func TestOpenCheckpointHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public := key.Public().(ed25519.PublicKey)
+	signer, err := NewSigner("shop.example/audit", public, func(m []byte) ([]byte, error) { return ed25519.Sign(key, m), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := NewVerifier("shop.example/audit", public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := SignCheckpoint(Checkpoint{Origin: "shop.example/audit", Size: 5}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCheckpoint(signed, verifier); err != nil {
+		t.Fatal(err)
+	}
+	at := len(signed) - len("=\n") - 1
+	for spare := byte(1); spare <= 3; spare++ {
+		other := bytes.Clone(signed)
+		other[at] += spare // two bits of the last letter mean nothing
+		if _, err := note.Open(bytes.Clone(other), note.VerifierList(verifier)); err != nil {
+			t.Fatalf("the spelling does not decode to the same: %v", err)
+		}
+		if _, err := OpenCheckpoint(other, verifier); !errors.Is(err, privacy.ErrDamaged) {
+			t.Errorf("%d: got %v", spare, err)
+		}
+	}
+}

@@ -91,8 +91,11 @@ func parseProof(file []byte) (*Inclusion, error) {
 	return proof, nil
 }
 
-// hasPlainSignatures reports whether the part behind the last empty line of a signed note
-// consists of signature lines whose base64 has its one spelling.
+// HasPlainSignatures reports whether the part behind the last empty line of a signed note
+// consists of signature lines whose base64 has its one spelling. Package note takes others
+// too; but of a note in which a byte may be changed unseen nobody knows which one they have.
+func HasPlainSignatures(signed []byte) bool { return hasPlainSignatures(string(signed)) }
+
 func hasPlainSignatures(signed string) bool {
 	i := strings.LastIndex(signed, "\n\n")
 	if i < 0 || !strings.HasSuffix(signed, "\n") {

@@ -39,12 +39,12 @@ func TestGoodFilesAreAccepted(t *testing.T) {
 	isQuiet(t, tab)
 }
 
-// changes returns a text with each of its bytes changed in several ways, taken out, and
-// doubled, and cut off there.
+// changes returns a text with each of its bytes changed in several ways (the next letter is
+// one that base64 without care takes for the same), taken out, and doubled, and cut off there.
 func changes(text []byte) [][]byte {
 	var all [][]byte
 	for i, b := range text {
-		for _, other := range []byte{b ^ 1, b ^ 0x20, b ^ 0x80, 'A', '\n'} {
+		for _, other := range []byte{b + 1, b ^ 1, b ^ 0x20, b ^ 0x80, 'A', '\n'} {
 			if other != b {
 				changed := bytes.Clone(text)
 				changed[i] = other

@@ -56,6 +56,9 @@ func (p *Policy) Check(signed []byte, logs ...note.Verifier) (Cosigned, error) {
 		}
 		return Cosigned{}, fmt.Errorf("opening checkpoint: %w: %w", err, privacy.ErrDamaged)
 	}
+	if !audit.HasPlainSignatures(signed) {
+		return Cosigned{}, fmt.Errorf("opening checkpoint: a signature is spelled otherwise: %w", privacy.ErrDamaged)
+	}
 	var c Cosigned
 	if c.Checkpoint, err = audit.ParseCheckpoint(n.Text); err != nil {
 		return Cosigned{}, err

@@ -71,7 +71,7 @@ cmd/mahrem:        internal/cli
 
 test audit/witness:     internal/witnesstest
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
-test audit/page:        privacy audit internal/browsertest; golang.org/x/mod
+test audit/page:        privacy audit audit/witness internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test vault/keyuse:      vault/keydir
