@@ -91,6 +91,14 @@ func appendLog(b []byte, receipt audit.Receipt) []byte {
 	return append(b, '"', '}')
 }
 
+// headerLog has the receipt of an answer whose body is not ours to shape.
+const headerLog = "Mahrem-Log"
+
+func logHeader(receipt audit.Receipt) []string {
+	leaf := receipt.LeafHash()
+	return []string{"index=" + strconv.FormatUint(receipt.Index(), 10) + ", leaf_hash=" + hex.EncodeToString(leaf[:])}
+}
+
 // answer is what the gate gave, with the consent token that the query demanded.
 type answer struct {
 	gate.Answer

@@ -47,6 +47,7 @@ func fetchExport(ctx context.Context, c *call) error {
 	header["Content-Type"] = headerBinary
 	header["Content-Length"] = []string{strconv.FormatInt(download.Size, 10)}
 	header["Content-Disposition"] = headerExport
+	header[headerLog] = logHeader(download.Receipt)
 	c.status = http.StatusOK
 	c.writer.WriteHeader(http.StatusOK)
 	if err := c.stream(download.Content); err != nil {

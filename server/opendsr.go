@@ -192,6 +192,9 @@ func (c *call) writeSigned(status int, version opendsr.Version, reply opendsr.Re
 	header := c.writer.Header()
 	header.Set(version.DomainHeader(), reply.Domain)
 	header.Set(version.SignatureHeader(), reply.Signature)
+	if !reply.Receipt.IsZero() {
+		header[headerLog] = logHeader(reply.Receipt)
+	}
 	c.write(status, headerJSON, reply.Body)
 	return nil
 }

@@ -46,7 +46,9 @@ func (f fakeDesk) Accept(_ context.Context, by privacy.Principal, version opends
 	if err != nil {
 		return opendsr.Reply{}, err
 	}
-	return f.reply(opendsr.Accepted{ControllerID: string(by.Recipient), ExpectedAt: openDSRTime, ReceivedAt: openDSRTime, Encoded: body, ID: request.ID}.Encode())
+	reply, err := f.reply(opendsr.Accepted{ControllerID: string(by.Recipient), ExpectedAt: openDSRTime, ReceivedAt: openDSRTime, Encoded: body, ID: request.ID}.Encode())
+	reply.Receipt = receipt(48)
+	return reply, err
 }
 
 func (f fakeDesk) Status(_ context.Context, by privacy.Principal, version opendsr.Version, id opendsr.SubjectRequestID) (opendsr.Reply, error) {
@@ -54,7 +56,9 @@ func (f fakeDesk) Status(_ context.Context, by privacy.Principal, version opends
 }
 
 func (f fakeDesk) Cancel(_ context.Context, by privacy.Principal, version opendsr.Version, id opendsr.SubjectRequestID) (opendsr.Reply, error) {
-	return f.reply(opendsr.Cancellation{Version: version, ControllerID: string(by.Recipient), ID: id, ReceivedAt: openDSRTime}.Encode())
+	reply, err := f.reply(opendsr.Cancellation{Version: version, ControllerID: string(by.Recipient), ID: id, ReceivedAt: openDSRTime}.Encode())
+	reply.Receipt = receipt(49)
+	return reply, err
 }
 
 func (f fakeDesk) Callback(_ context.Context, m opendsr.Signed) error {

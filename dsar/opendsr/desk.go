@@ -148,6 +148,8 @@ func NewDesk(store ControllerStore, signer *Signer, service func(dsar.RequestSto
 type Reply struct {
 	Body              []byte
 	Domain, Signature string
+	// Receipt is that of what was changed; zero if nothing was.
+	Receipt audit.Receipt
 }
 
 func (d *Desk) reply(body []byte) (Reply, error) {
@@ -181,10 +183,12 @@ func (d *Desk) Accept(ctx context.Context, by privacy.Principal, version Version
 	if err != nil {
 		return Reply{}, d.refuse(ctx, actor, body, err)
 	}
-	return d.reply(Accepted{
+	reply, err := d.reply(Accepted{
 		ControllerID: controller.ID, ID: request.ID, Encoded: body,
 		ReceivedAt: opened.ReceivedAt, ExpectedAt: d.expected(&opened.Request),
 	}.Encode())
+	reply.Receipt = opened.Receipt
+	return reply, err
 }
 
 func (d *Desk) accept(ctx context.Context, controller *Controller, actor privacy.Principal, version Version, body []byte) (dsar.Opened, Request, error) {
@@ -271,14 +275,16 @@ func (d *Desk) Cancel(ctx context.Context, by privacy.Principal, version Version
 	if StatusOf(request.State) != Pending {
 		return Reply{}, d.refuse(ctx, actor, id[:], late)
 	}
-	_, _, err = d.reader.Take(ctx, actor, request.ID, dsar.Move{Action: dsar.ActionWithdraw, Version: request.Version})
+	_, receipt, err := d.reader.Take(ctx, actor, request.ID, dsar.Move{Action: dsar.ActionWithdraw, Version: request.Version})
 	if errors.Is(err, privacy.ErrConflict) {
 		return Reply{}, d.refuse(ctx, actor, id[:], late)
 	}
 	if err != nil {
 		return Reply{}, fmt.Errorf("cancelling request: %w", err)
 	}
-	return d.reply(Cancellation{Version: version, ControllerID: link.Controller, ReceivedAt: d.config.Now(), ID: id}.Encode())
+	reply, err := d.reply(Cancellation{Version: version, ControllerID: link.Controller, ReceivedAt: d.config.Now(), ID: id}.Encode())
+	reply.Receipt = receipt
+	return reply, err
 }
 
 func (d *Desk) linked(ctx context.Context, by privacy.Principal, id SubjectRequestID) (Link, dsar.Request, privacy.Principal, error) {
