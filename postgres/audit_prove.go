@@ -71,14 +71,7 @@ func (l *AuditLog) prove(ctx context.Context, index uint64, signed []byte) (audi
 		return audit.Inclusion{}, err
 	}
 	if len(entries) != 1 || entries[0].Index != index {
-		begin, err := readBegin(ctx, tx)
-		if err != nil {
-			return audit.Inclusion{}, err
-		}
-		if index < begin {
-			return audit.Inclusion{}, fmt.Errorf("the log begins with entry %d: %w", begin, audit.ErrArchived)
-		}
-		return audit.Inclusion{}, fmt.Errorf("entry %d is missing: %w", index, privacy.ErrDamaged)
+		return audit.Inclusion{}, fmt.Errorf("entry %d is missing: %w", index, whyMissing(ctx, tx, index))
 	}
 	path, err := tlog.ProveRecord(int64(checkpoint.Size), int64(index), proofHashes{ctx, tx})
 	if err != nil {

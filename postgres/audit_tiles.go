@@ -48,7 +48,8 @@ func (t *LogTiles) publish(signed []byte) error {
 // Tile returns the bytes of a tile: hashes one after the other, or the entries under a tile
 // of level 0, each behind its length. The error wraps [privacy.ErrNotFound] for a tile that
 // reaches beyond the newest checkpoint, [audit.ErrArchived] for one that was archived and
-// dropped, and [privacy.ErrDamaged] if stored rows are missing.
+// dropped, [audit.ErrArchived] for one that was
+// archived and dropped, and [privacy.ErrDamaged] if stored rows are missing.
 func (t *LogTiles) Tile(ctx context.Context, name audit.TileName) ([]byte, error) {
 	covered, err := t.covers(ctx, name)
 	if err != nil {
@@ -86,7 +87,10 @@ func (t *LogTiles) covers(ctx context.Context, name audit.TileName) (bool, error
 	return within(), nil
 }
 
-const sqlAuditTile0 = `select hashes from audit.tile0 where n = $1`
+const sqlAuditTile0 = `
+select hashes from audit.tile0 where n = $1
+union all
+select hashes from audit.kept_tile where n = $1`
 
 const sqlAuditTileHi = `select hashes from audit.tile_hi where level = $1 and n = $2`
 
@@ -100,12 +104,30 @@ func fullTile(ctx context.Context, q querier, level int, n uint64) (hashes []byt
 		return keptHashes(ctx, q, n*audit.TileWidth, (n+1)*audit.TileWidth)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("reading tile %d of level %d: it is missing: %w", n, level, privacy.ErrDamaged)
+		if level == 0 {
+			err = whyMissing(ctx, q, n*audit.TileWidth)
+		} else {
+			err = privacy.ErrDamaged
+		}
+		return nil, fmt.Errorf("reading tile %d of level %d: it is missing: %w", n, level, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading tile: %w", translate(err))
 	}
 	return hashes, nil
+}
+
+// whyMissing is [audit.ErrArchived] for an index before the first entry that is still there,
+// and [privacy.ErrDamaged] for every other.
+func whyMissing(ctx context.Context, q querier, index uint64) error {
+	begin, err := readBegin(ctx, q)
+	switch {
+	case err != nil:
+		return err
+	case index < begin:
+		return audit.ErrArchived
+	}
+	return privacy.ErrDamaged
 }
 
 func bundledEntries(ctx context.Context, q querier, first uint64, width int) ([]byte, error) {
@@ -132,7 +154,7 @@ func bundledEntries(ctx context.Context, q querier, first uint64, width int) ([]
 		if first < begin {
 			return nil, fmt.Errorf("reading entries from %d on of a log that begins with %d: %w", first, begin, audit.ErrArchived)
 		}
-		return nil, fmt.Errorf("reading entries from %d on: some are missing: %w", first, privacy.ErrDamaged)
+		return nil, fmt.Errorf("reading entries from %d on: some are missing: %w", first, whyMissing(ctx, q, first))
 	}
 	return bundle, nil
 }
