@@ -100,6 +100,7 @@ type AuditLog struct {
 	flush   chan flushRequest
 	stop    chan struct{}
 	session atomic.Uint64 // of the flusher; zero: none
+	alarm   logAlarm
 	closed  atomic.Bool
 	// collisions counts the times when another process had written meanwhile.
 	collisions atomic.Uint64

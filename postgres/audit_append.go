@@ -65,7 +65,7 @@ func (l *AuditLog) Append(_ context.Context, event audit.Event) (audit.Receipt, 
 		select {
 		case l.queue <- p:
 		case <-p.timer.C:
-			return audit.Receipt{}, fmt.Errorf("appending to audit log: queue is full: %w", privacy.ErrUnavailable)
+			return audit.Receipt{}, l.couldNotWrite(1, fmt.Errorf("appending to audit log: queue is full: %w", privacy.ErrUnavailable))
 		}
 	}
 	select {
@@ -78,8 +78,11 @@ func (l *AuditLog) Append(_ context.Context, event audit.Event) (audit.Receipt, 
 		pendingEntries.Put(p)
 		return receipt, nil
 	case <-p.timer.C:
-		p.state.CompareAndSwap(entryWaiting, entryAbandoned)
-		return audit.Receipt{}, fmt.Errorf("appending to audit log: not durable in %v: %w", l.config.Deadline, privacy.ErrUnavailable)
+		err := fmt.Errorf("appending to audit log: not durable in %v: %w", l.config.Deadline, privacy.ErrUnavailable)
+		if p.state.CompareAndSwap(entryWaiting, entryAbandoned) {
+			return audit.Receipt{}, l.couldNotWrite(1, err)
+		}
+		return audit.Receipt{}, err // whoever has it counts it
 	}
 }
 
@@ -164,7 +167,7 @@ func (a *appender) commit() (first uint64, err error) {
 	l := a.log
 	until := time.Now().Add(l.config.Deadline)
 	if !l.takeTurn(until) {
-		return 0, fmt.Errorf("waiting for another writer: %w", privacy.ErrUnavailable)
+		return 0, l.couldNotWrite(len(a.batch), fmt.Errorf("waiting for another writer: %w", privacy.ErrUnavailable))
 	}
 	defer l.giveTurn()
 	notice, now, err := l.checkClock()
@@ -182,10 +185,8 @@ func (a *appender) commit() (first uint64, err error) {
 			if notice != nil {
 				l.head.clock = now
 			}
-			if a.down {
-				a.down = false
-				l.config.Logger.Info("audit log can be written again")
-			}
+			a.down = false
+			l.wrote()
 			l.growAfter(first, l.head.edge.Size())
 			return first, nil
 		}
@@ -206,12 +207,9 @@ func (a *appender) commit() (first uint64, err error) {
 		case <-time.After(25 * time.Millisecond):
 		}
 	}
-	if !a.down {
-		a.down = true
-		l.config.Logger.Error("audit log cannot be written: nothing is answered", "error", err)
-	}
+	a.down = true
 	l.head.stale = true
-	return 0, err
+	return 0, l.couldNotWrite(len(a.batch), err)
 }
 
 // try makes one attempt to commit the batch.

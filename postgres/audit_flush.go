@@ -22,11 +22,11 @@ type flushRequest struct {
 }
 
 // flushSession returns the number of the flusher's session, after making one if need be.
-func (l *AuditLog) flushSession() (uint64, error) {
+func (l *AuditLog) flushSession(until time.Time) (uint64, error) {
 	if session := l.session.Load(); session != 0 {
 		return session, nil
 	}
-	if err := l.waitFlushed(0); err != nil {
+	if err := l.waitFlushed(0, until); err != nil {
 		return 0, err
 	}
 	session := l.session.Load()
@@ -38,15 +38,15 @@ func (l *AuditLog) flushSession() (uint64, error) {
 
 // confirm returns when the write, which was committed after session began, is durable.
 // If that session is gone, it looks whether the write is still there.
-func (l *AuditLog) confirm(ctx context.Context, session uint64, w *logWrite) error {
-	err := l.waitFlushed(session)
+func (l *AuditLog) confirm(ctx context.Context, session uint64, w *logWrite, until time.Time) error {
+	err := l.waitFlushed(session, until)
 	if !errors.Is(err, errSessionLost) {
 		return err
 	}
-	if session, err = l.flushSession(); err != nil {
+	if session, err = l.flushSession(until); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Deadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	found, err := findBatch(ctx, l.db.pool, w)
 	if err != nil {
@@ -55,7 +55,7 @@ func (l *AuditLog) confirm(ctx context.Context, session uint64, w *logWrite) err
 	if !found {
 		return fmt.Errorf("change was lost with the database: %w", privacy.ErrUnavailable)
 	}
-	if err := l.waitFlushed(session); err != nil {
+	if err := l.waitFlushed(session, until); err != nil {
 		return fmt.Errorf("%w: %w", privacy.ErrUnavailable, err)
 	}
 	return nil
@@ -63,9 +63,9 @@ func (l *AuditLog) confirm(ctx context.Context, session uint64, w *logWrite) err
 
 // waitFlushed returns when everything that was committed before the call, and after the
 // session began, is durable.
-func (l *AuditLog) waitFlushed(session uint64) error {
+func (l *AuditLog) waitFlushed(session uint64, until time.Time) error {
 	done := make(chan error, 1)
-	timer := time.NewTimer(l.config.Deadline)
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case l.flush <- flushRequest{session, done}:

@@ -275,3 +275,81 @@ func TestLockThatIsNeverGranted(t *testing.T) {
 		t.Errorf("after the lock was free: %v", err)
 	}
 }
+
+// TestAlarmIsRaisedOnceAndEnds: the first entry that cannot be written raises the alarm,
+// each is counted, and the first one that can ends it.
+func TestAlarmIsRaisedOnceAndEnds(t *testing.T) {
+	t.Parallel()
+	l, troubled, _ := newLogOnLine(t, 300*time.Millisecond)
+	var said strings.Builder
+	l.config.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	unchanged := func(context.Context, pgx.Tx) error { return nil }
+	if _, err := l.AppendTx(t.Context(), denied(), unchanged); err != nil {
+		t.Fatal(err)
+	}
+	// What a change does wrong is nobody's alarm.
+	errRefused := errors.New("changed my mind")
+	if _, err := l.AppendTx(t.Context(), denied(), func(context.Context, pgx.Tx) error { return errRefused }); !errors.Is(err, errRefused) {
+		t.Fatal(err)
+	}
+	if s := l.Status(); !s.Writable || s.Failures != 0 || s.Queue == 0 {
+		t.Fatalf("before: %+v", s)
+	}
+	troubled.set(stopped)
+	for range 2 {
+		if _, err := l.Append(t.Context(), denied()); !errors.Is(err, privacy.ErrUnavailable) {
+			t.Fatalf("appended: %v", err)
+		}
+		if _, err := l.AppendTx(t.Context(), denied(), unchanged); !errors.Is(err, privacy.ErrUnavailable) {
+			t.Fatalf("changed: %v", err)
+		}
+	}
+	if s := l.Status(); s.Writable || s.Failures != 4 {
+		t.Errorf("during: %+v", s)
+	}
+	troubled.set(passing)
+	for until := time.Now().Add(time.Minute); !l.Status().Writable && time.Now().Before(until); {
+		_, _ = l.AppendTx(t.Context(), denied(), unchanged)
+	}
+	if !l.Status().Writable {
+		t.Error("the alarm did not end")
+	}
+	if cannot, can := strings.Count(said.String(), "cannot be written"), strings.Count(said.String(), "can be written again"); cannot != 1 || can != 1 {
+		t.Errorf("said:\n%s", &said)
+	}
+}
+
+// TestQueueThatIsFullMakesCallersWait: more callers than the queue holds are all served,
+// and while nothing is committed no more than that wait inside it.
+func TestQueueThatIsFullMakesCallersWait(t *testing.T) {
+	t.Parallel()
+	db, _ := newDB(t)
+	config := auditConfig()
+	config.Queue, config.MaxBatch = 4, 4
+	l := newAuditLog(t, db, config)
+	<-l.turn // nothing is committed
+	var mu sync.Mutex
+	var receipts []audit.Receipt
+	var callers sync.WaitGroup
+	for range 64 {
+		callers.Go(func() {
+			r, err := l.Append(t.Context(), denied())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			receipts = append(receipts, r)
+			mu.Unlock()
+		})
+	}
+	for l.Status().Waiting < 4 {
+		time.Sleep(time.Millisecond)
+	}
+	if s := l.Status(); s.Waiting != 4 || s.Queue != 4 {
+		t.Errorf("%+v", s)
+	}
+	l.giveTurn()
+	callers.Wait()
+	checkLog(t, db, receipts)
+}

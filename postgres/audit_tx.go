@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -36,33 +37,32 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	}
 	// The flusher's session must be older than the commit: one that began after a crash
 	// of the server would confirm a commit that the crash has taken.
-	session, err := l.flushSession()
+	begun := time.Now().Add(l.config.Deadline)
+	session, err := l.flushSession(begun)
 	if err != nil {
-		return audit.Receipt{}, fmt.Errorf("beginning change: %w", err)
+		return audit.Receipt{}, l.couldNotWrite(1, fmt.Errorf("beginning change: %w", err))
 	}
 	w := logWrite{}
-	if err := l.changeAndAppend(ctx, p, &w, change); err != nil {
+	until, err := l.changeAndAppend(ctx, p, &w, begun, change)
+	if err != nil {
 		return audit.Receipt{}, err
 	}
-	if err := l.confirm(ctx, session, &w); err != nil {
-		return audit.Receipt{}, fmt.Errorf("making change durable: %w", err)
+	if err := l.confirm(ctx, session, &w, until); err != nil {
+		return audit.Receipt{}, l.couldNotWrite(1, fmt.Errorf("making change durable: %w", err))
 	}
+	l.wrote()
 	return audit.Committed(p.id, p.hash, p.index), nil
 }
 
-func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logWrite, change func(ctx context.Context, tx pgx.Tx) error) error {
-	conn, err := l.db.pool.Acquire(ctx)
+// changeAndAppend makes the change and commits it with the entry. It must have begun at
+// the time that is given, and returns by when the rest must be done. What change takes is
+// its own affair.
+func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logWrite, begun time.Time, change func(ctx context.Context, tx pgx.Tx) error) (until time.Time, err error) {
+	conn, tx, err := l.beginChange(ctx, begun)
 	if err != nil {
-		return fmt.Errorf("beginning change: %w", translate(err))
+		return until, l.couldNotWrite(1, fmt.Errorf("beginning change: %w", translate(err)))
 	}
 	defer conn.Release() // destroys a connection that is still in a transaction
-	if err := prepareAuditWrites(ctx, conn.Conn()); err != nil {
-		return fmt.Errorf("beginning change: %w", translate(err))
-	}
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-	if err != nil {
-		return fmt.Errorf("beginning change: %w", translate(err))
-	}
 	committed := false
 	defer func() {
 		if !committed && !conn.Conn().IsClosed() {
@@ -72,24 +72,51 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logW
 		}
 	}()
 	if err := change(ctx, tx); err != nil {
-		return err
+		return until, err
 	}
 	if status := conn.Conn().PgConn().TxStatus(); status != 'T' {
-		return fmt.Errorf("committing change: transaction is in state %c: %w", status, privacy.ErrConflict)
+		return until, fmt.Errorf("committing change: transaction is in state %c: %w", status, privacy.ErrConflict)
 	}
-	until := time.Now().Add(l.config.Deadline)
+	until = time.Now().Add(l.config.Deadline)
 	if !l.takeTurn(until) {
-		return fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable)
+		return until, l.couldNotWrite(1, fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable))
 	}
 	// From here the caller's context does not count: see Append.
 	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	if err := l.appendAndCommit(own, conn.Conn(), p, w); err != nil {
-		return fmt.Errorf("committing change: %w", translate(err))
+		return until, l.couldNotWrite(1, fmt.Errorf("committing change: %w", translate(err)))
 	}
 	committed = true
 	l.growAfter(w.first, w.edge.Size())
-	return nil
+	return until, nil
+}
+
+// beginChange begins a transaction by the time given. Only where nothing is wrong but that
+// many wait for a connection it goes on waiting, for as long as the caller does.
+func (l *AuditLog) beginChange(ctx context.Context, begun time.Time) (*pgxpool.Conn, pgx.Tx, error) {
+	own, cancel := context.WithDeadline(ctx, begun)
+	defer cancel()
+	conn, err := l.db.pool.Acquire(own)
+	if own.Err() != nil && ctx.Err() == nil && !l.alarm.down.Load() {
+		if stat := l.db.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
+			own = ctx
+			conn, err = l.db.pool.Acquire(own)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := prepareAuditWrites(own, conn.Conn()); err != nil {
+		conn.Release()
+		return nil, nil, err
+	}
+	tx, err := conn.BeginTx(own, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		conn.Release()
+		return nil, nil, err
+	}
+	return conn, tx, nil
 }
 
 // appendAndCommit ends the transaction that is open on conn with the entry, and gives the

@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/gate"
@@ -90,7 +91,7 @@ func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
-	return append(append(h.policyGauges(), h.outboxGauges()...),
+	return append(slices.Concat(h.policyGauges(), h.outboxGauges(), h.logGauges()),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",
