@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/audit/witness"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -184,32 +185,20 @@ func (h *house) policy(k string) string {
 	return text + "group both " + k + " w1 w2\nquorum both\n"
 }
 
-func base64Lines(hashes []tlog.Hash) string {
-	text := ""
-	for _, hash := range hashes {
-		text += base64.StdEncoding.EncodeToString(hash[:]) + "\n"
-	}
-	return text
-}
-
-// proof is the tlog-proof file of an entry under a checkpoint.
+// proof is the tlog-proof file of an entry under a checkpoint, as the programs write it.
 func (h *house) proof(index, size int, checkpoint []byte) []byte {
 	path, err := tlog.ProveRecord(int64(size), int64(index), h.hashes)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	text := "c2sp.org/tlog-proof@v1\nextra " + base64.StdEncoding.EncodeToString(h.leaves[index]) + "\nindex " + strconv.Itoa(index) + "\n"
-	return append([]byte(text+base64Lines(path)+"\n"), checkpoint...)
+	return audit.FormatProof(audit.Inclusion{Index: uint64(index), Leaf: h.leaves[index], Path: path, Checkpoint: checkpoint})
 }
 
-// growth is the body of add-checkpoint: that the checkpoint grew out of the tree of old.
+// growth is a file that says that the checkpoint grew out of the tree of old, likewise.
 func (h *house) growth(old, size int, checkpoint []byte) []byte {
-	var path []tlog.Hash
-	if old < size {
-		var err error
-		if path, err = tlog.ProveTree(int64(size), int64(old), h.hashes); err != nil {
-			h.t.Fatal(err)
-		}
+	path, err := tlog.ProveTree(int64(size), int64(old), h.hashes)
+	if err != nil {
+		h.t.Fatal(err)
 	}
-	return append([]byte("old "+strconv.Itoa(old)+"\n"+base64Lines(path)+"\n"), checkpoint...)
+	return witness.FormatRequest(uint64(old), path, checkpoint)
 }

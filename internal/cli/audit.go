@@ -22,7 +22,7 @@ func (a *app) auditCommand() *cobra.Command {
 		a.auditVerifyProof(),
 		a.auditDoctor(),
 		a.auditReport(),
-		a.auditPage(),
+		a.auditPage(), a.auditGrowth(),
 	)
 }
 

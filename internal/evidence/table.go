@@ -57,6 +57,7 @@ const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
 mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
 mahrem audit doctor - compares definitions and shows nothing of the log
+mahrem audit growth - hashes of the tree, and no entry
 mahrem audit key - prints a public key
 mahrem audit page - is a page that works without us
 mahrem audit report ~ log.read
