@@ -404,10 +404,10 @@ func TestKilled(t *testing.T) {
 	g.work(100)
 	g.dismiss()
 	g.check()
-	_, _, size := g.lost()
-	fmt.Printf("%d kills in %v (servers %d, signer %d, backends %d, postmaster %d): %d entries acknowledged, 0 lost; %d changes acknowledged, 0 lost; "+
+	entries, changes, size := g.lost()
+	fmt.Printf("%d kills in %v (servers %d, signer %d, backends %d, postmaster %d): %d entries acknowledged, %d lost; %d changes acknowledged, %d lost; "+
 		"%d entries in the log, no gap, the root recomputes; %d published checkpoints, all of this log\n", kills, time.Since(began).Round(time.Second),
-		counts["writer"], counts["signer"], counts["backend"], counts["postmaster"], len(g.acks), len(g.changes), size, len(g.notes))
+		counts["writer"], counts["signer"], counts["backend"], counts["postmaster"], len(g.acks), entries, len(g.changes), changes, size, len(g.notes))
 	if size == 0 || len(g.notes) == 0 {
 		t.Error("nothing happened")
 	}
