@@ -94,7 +94,7 @@ test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/p
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/evidence internal/pgtest postgres; github.com/jackc/pgx/v5
-test internal/tamper:   privacy audit audit/bundle audit/witness postgres internal/witnesstest internal/pgtest internal/localpg; github.com/jackc/pgx/v5 golang.org/x/mod
+test internal/tamper:   privacy audit audit/bundle audit/witness postgres internal/cli internal/witnesstest internal/pgtest internal/localpg; github.com/jackc/pgx/v5 golang.org/x/mod
 test cmd/mahrem:        audit internal/evidence internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/cli"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -26,6 +28,9 @@ import (
 // childEnv makes the test binary a process that writes or signs the log until it is
 // killed, by a [childOrder] in JSON.
 const childEnv = "MAHREM_TEST_LOG_CHILD"
+
+// commandEnv makes it the real command, with these arguments, one a line.
+const commandEnv = "MAHREM_TEST_COMMAND"
 
 // childOrder is what such a process does.
 type childOrder struct {
@@ -41,14 +46,20 @@ type childOrder struct {
 
 // TestLogChild is the process that is killed. Run by itself it has nothing to do.
 func TestLogChild(t *testing.T) {
-	text := os.Getenv(childEnv)
-	if text == "" {
+	text, command := os.Getenv(childEnv), os.Getenv(commandEnv)
+	if text == "" && command == "" {
 		t.Skip("only as a process of TestKilled")
+	}
+	if command != "" && !strings.HasPrefix(command, "serve\n") {
+		os.Exit(cli.Run(t.Context(), strings.Split(command, "\n"), strings.NewReader(""), os.Stdout, os.Stderr))
 	}
 	go func() { // nor does it outlive the test
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	if command != "" {
+		os.Exit(cli.Run(t.Context(), strings.Split(command, "\n"), strings.NewReader(""), os.Stdout, os.Stderr))
+	}
 	var order childOrder
 	err := json.Unmarshal([]byte(text), &order)
 	if err == nil {
