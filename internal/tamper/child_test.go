@@ -3,12 +3,14 @@ package tamper
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -71,43 +73,38 @@ func TestLogChild(t *testing.T) {
 
 // run works until it is killed, or until something happens that must not.
 func (o *childOrder) run(ctx context.Context) error {
-	config := logConfig(nil)
-	config.Deadline = 2 * time.Second // as the product's
+	work := o.write
 	if o.Role == "signer" {
-		config.Memory = noteFile(filepath.Join(o.Memory, "last-checkpoint"))
+		work = o.sign
 	}
 	for {
-		l, err := o.open(ctx, config)
-		switch {
-		case errors.Is(err, privacy.ErrDamaged):
+		if err := work(ctx); errors.Is(err, privacy.ErrDamaged) {
 			return err
-		case err != nil:
-			time.Sleep(20 * time.Millisecond) // the database is being killed too
-		case o.Role == "signer":
-			return o.sign(ctx, l)
-		default:
-			return o.write(ctx, l)
 		}
+		time.Sleep(20 * time.Millisecond) // the database is being killed too
 	}
 }
 
-func (o *childOrder) open(ctx context.Context, config postgres.AuditConfig) (*postgres.AuditLog, error) {
-	db, err := postgres.Open(ctx, postgres.Config{URL: o.Database, MaxConns: 24, ConnectTimeout: 2 * time.Second})
-	if err != nil {
-		return nil, err
-	}
-	l, err := postgres.OpenAuditLog(ctx, db, config)
-	if err != nil {
-		db.Close()
-	}
-	return l, err
+func (o *childOrder) open(ctx context.Context, role string) (*postgres.DB, error) {
+	return postgres.Open(ctx, postgres.Config{URL: o.Database, MaxConns: 24, ConnectTimeout: 2 * time.Second, Role: role})
 }
 
 const sqlChange = `insert into trial.change (nonce) values ($1)`
 
 // write appends by both ways from many callers, and tells of each entry once it was
 // acknowledged, in one write to a pipe: what was told stays told.
-func (o *childOrder) write(ctx context.Context, l *postgres.AuditLog) error {
+func (o *childOrder) write(ctx context.Context) error {
+	db, err := o.open(ctx, "")
+	if err != nil {
+		return err
+	}
+	config := logConfig(nil)
+	config.Deadline = 2 * time.Second // as the product's
+	l, err := postgres.OpenAuditLog(ctx, db, config)
+	if err != nil {
+		db.Close()
+		return err
+	}
 	fatal := make(chan error)
 	caller := func(one func() (string, audit.Receipt, error)) {
 		for {
@@ -151,11 +148,23 @@ func (o *childOrder) write(ctx context.Context, l *postgres.AuditLog) error {
 	return <-fatal
 }
 
-// sign signs all the time, and publishes each note after it was kept and stored.
-func (o *childOrder) sign(ctx context.Context, l *postgres.AuditLog) error {
+// sign signs all the time, with the rights of a signer and no others, and publishes each
+// note after it was kept and stored.
+func (o *childOrder) sign(ctx context.Context) error {
+	db, err := o.open(ctx, "mahrem_signer")
+	if err != nil {
+		return err
+	}
 	memory := noteFile(filepath.Join(o.Memory, "last-checkpoint"))
+	signer, err := postgres.NewSigner(db, postgres.SignerConfig{
+		Origin: origin, PublicKey: publicKey(), Sign: func(m []byte) ([]byte, error) { return ed25519.Sign(logKey, m), nil },
+		Memory: memory, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
 	for {
-		err := l.SignCheckpoint(ctx)
+		err := signer.Sign(ctx)
 		if errors.Is(err, privacy.ErrDamaged) {
 			return err
 		}

@@ -358,7 +358,7 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	kills := 300
 	if testing.Short() {
-		kills = 20
+		kills = 12
 	}
 	seed := rand.Uint64()
 	if text := os.Getenv(killSeedEnv); text != "" {

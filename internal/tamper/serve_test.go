@@ -177,7 +177,7 @@ func TestKilledServers(t *testing.T) {
 	t.Parallel()
 	kills := 24
 	if testing.Short() {
-		kills = 4
+		kills = 3
 	}
 	s := &shop{ground: newGround(t, rand.New(rand.NewPCG(rand.Uint64(), 3))), told: map[string]int{}, refused: map[int]int{}} //nolint:gosec // a test
 	s.run("init")
