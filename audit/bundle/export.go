@@ -349,7 +349,7 @@ func (e *exporter) writeTiles(ctx context.Context) error {
 			return err
 		}
 	}
-	if !whole || e.manifest.Begin > 0 {
+	if e.manifest.isPart() {
 		return e.provePart(ctx)
 	}
 	return nil

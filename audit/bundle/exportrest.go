@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -186,8 +187,18 @@ func (e *exporter) finish(ctx context.Context) error {
 }
 
 // provePart proves what an exporter wrote of a part of a log, of which it did not see every
-// entry.
+// entry. What nobody can make again of such a part goes into the manifest.
 func (e *exporter) provePart(ctx context.Context) error {
+	maps.DeleteFunc(e.files, func(path string, _ File) bool { return strings.HasPrefix(path, "tile/") })
+	for name := range e.manifest.tree() {
+		if e.manifest.isUnder(name) {
+			content, err := e.out.dir.Read(ctx, name.Path(), audit.TileBytes)
+			if err != nil {
+				return err
+			}
+			e.files[name.Path()] = File{Path: name.Path(), Size: uint64(len(content)), SHA256: sha256.Sum256(content)}
+		}
+	}
 	var f findings
 	t, err := openTree(ctx, e.out.dir, e.manifest.Range, e.manifest.Root, f.found)
 	if err != nil {

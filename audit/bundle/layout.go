@@ -78,6 +78,15 @@ func (r Range) has(t audit.TileName) bool {
 	return true
 }
 
+// isPart reports whether entries of the tree are not there.
+func (r Range) isPart() bool { return r.Begin > 0 || r.End < r.Size }
+
+// isUnder reports whether a tile of a part of a log cannot be made of what lies below it, so
+// that the manifest has its digest.
+func (r Range) isUnder(t audit.TileName) bool {
+	return r.isPart() && !t.Entries && (t.Level > 0 || t.N >= r.End/audit.TileWidth) && r.has(t)
+}
+
 // tree yields the files of the tree that belong to the range.
 func (r Range) tree() iter.Seq[audit.TileName] {
 	return func(yield func(audit.TileName) bool) {
@@ -125,4 +134,15 @@ func ParseFactsPath(path string) (Pair, error) {
 		return Pair{}, privacy.ErrInvalid
 	}
 	return pair, nil
+}
+
+// TreeFiles is how many files of the tree belong to the range and are not named in a manifest.
+func (r Range) TreeFiles() int {
+	n := 0
+	for tile := range r.tree() {
+		if !r.isUnder(tile) {
+			n++
+		}
+	}
+	return n
 }

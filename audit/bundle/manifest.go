@@ -106,7 +106,8 @@ func ParseManifest(text string) (Manifest, error) {
 		file := File{Path: f[2], Size: number(f[1])}
 		sum, _ := hex.DecodeString(f[0])
 		copy(file.SHA256[:], sum)
-		if !validPath(file.Path) || len(m.Files) > 0 && m.Files[len(m.Files)-1].Path >= file.Path {
+		tile, err := audit.ParseTilePath(file.Path)
+		if !validPath(file.Path) && (err != nil || !m.isUnder(tile)) || len(m.Files) > 0 && m.Files[len(m.Files)-1].Path >= file.Path {
 			return damaged("path of a file")
 		}
 		m.Files = append(m.Files, file)

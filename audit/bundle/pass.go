@@ -176,12 +176,11 @@ func (v *verification) conclude(t *tree, checkpoint audit.Checkpoint) {
 	if len(v.findings.list) > 0 {
 		return
 	}
-	v.report.Files = uint64(len(v.manifest.Files))
+	v.report.Files = uint64(len(v.manifest.Files) + v.manifest.TreeFiles())
 	if v.report.Manifest {
 		v.report.Files++
 	}
 	for tile := range v.manifest.tree() {
-		v.report.Files++
 		if !tile.Entries {
 			v.report.Tiles++
 		}

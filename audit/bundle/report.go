@@ -43,6 +43,8 @@ type Report struct {
 	Files uint64
 	// ClockSetBack is how many entries say that the clock was set back.
 	ClockSetBack uint64
+	// NotChecked says what could not be, and why.
+	NotChecked []string
 }
 
 // maxDamages bounds a report; what comes later is only counted.

@@ -22,8 +22,9 @@ type VerifyConfig struct {
 	Keys []string
 	// Kept are signed checkpoints that somebody kept. The log must begin with each of them.
 	Kept [][]byte
-	// Witnessed checks the cosignatures of the checkpoint; nil asks for none.
-	Witnessed func(signed []byte) error
+	// Witnessed checks the cosignatures of the checkpoint, which one of the log's keys signed;
+	// nil asks for none.
+	Witnessed func(signed []byte, logs []note.Verifier) error
 	// Visit is called with the entries, in order, at most 256 at a time; it may be nil. They
 	// are those of the bundle, whole or not. It must not keep the slice. An error ends the check.
 	Visit func(first uint64, entries []audit.Entry) error
@@ -63,7 +64,7 @@ type verification struct {
 	signed    []byte             // the checkpoint
 	kept      []audit.Checkpoint // by size
 	good      uint64             // size of the last checkpoint that fitted
-	isAltered map[string]bool    // packs that are not what the manifest says
+	isAltered map[string]bool    // files that are not what the manifest says
 }
 
 func (v *verification) run(ctx context.Context) error {
@@ -90,6 +91,12 @@ func (v *verification) run(ctx context.Context) error {
 		return err
 	}
 	v.report.Range = v.manifest.Range
+	for path := range v.isAltered {
+		if strings.HasPrefix(path, "tile/") {
+			v.report.NotChecked = append(v.report.NotChecked, "entries and checkpoints, because a tile that would prove them was changed")
+			return nil
+		}
+	}
 	return v.checkTree(ctx, checkpoint)
 }
 
@@ -207,7 +214,7 @@ func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bo
 	}
 	v.report.Signed = c
 	if v.config.Witnessed != nil {
-		if err := v.config.Witnessed(v.signed); err != nil {
+		if err := v.config.Witnessed(v.signed, v.logKeys); err != nil {
 			v.findings.found(audit.Damage{Index: c.Size, Kind: NoQuorum, Path: CheckpointPath, Detail: err.Error()})
 		}
 	}
@@ -230,6 +237,8 @@ func (v *verification) openKept() error {
 		v.kept = append(v.kept, c)
 		if c.Size > v.manifest.Size {
 			v.findings.found(audit.Damage{Index: v.manifest.Size, Kind: audit.EntriesCut, Detail: fmt.Sprintf("a checkpoint of size %d was kept", c.Size)})
+		} else if c.Size < v.manifest.Begin || c.Size > v.manifest.End {
+			v.report.NotChecked = append(v.report.NotChecked, fmt.Sprintf("the checkpoint of size %d that was kept: its last entries are not in this part of the log", c.Size))
 		}
 	}
 	return nil

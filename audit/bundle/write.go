@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -26,6 +28,8 @@ type writer struct {
 	dir  Dir
 	lock *os.File
 	made map[string]bool // folders that are there
+	// unsynced are the files that were written, and may not be on the disk yet.
+	unsynced []string
 }
 
 // openWriter takes the directory for this process. What is in it must be a bundle, begun or
@@ -80,7 +84,33 @@ func (w *writer) write(path string, content []byte) error {
 	if err := os.WriteFile(unnamed, content, 0o600); err != nil {
 		return err
 	}
+	w.unsynced = append(w.unsynced, name)
 	return os.Rename(unnamed, name)
+}
+
+// sync waits until everything that was written is on the disk. Many files are asked for at a
+// time, because a disk confirms them together.
+func (w *writer) sync() error {
+	names := append(w.unsynced, slices.Collect(maps.Keys(w.made))...)
+	w.unsynced = nil
+	errs := make([]error, 16)
+	var work sync.WaitGroup
+	for i := range errs {
+		work.Go(func() {
+			for j := i; j < len(names); j += len(errs) {
+				file, err := os.Open(names[j])
+				if errors.Is(err, fs.ErrNotExist) {
+					continue // removed since
+				}
+				if err == nil {
+					err = errors.Join(file.Sync(), file.Close())
+				}
+				errs[i] = errors.Join(errs[i], err)
+			}
+		})
+	}
+	work.Wait()
+	return errors.Join(errs...)
 }
 
 // readLeaves returns the entries of a tile if they and the tile are there and fit each other.
@@ -129,18 +159,22 @@ func (w *writer) writeUnfinished(begin, end uint64, signed []byte) error {
 // finish puts the manifest in place once all files are on the disk, and takes away what
 // belonged to an older state of the bundle.
 func (w *writer) finish(manifest []byte, r Range) error {
-	syscall.Sync() // one for all the small files
+	if err := w.sync(); err != nil {
+		return err
+	}
 	if err := w.write(ManifestPath, manifest); err != nil {
 		return err
 	}
 	if err := w.sweep(r); err != nil {
 		return err
 	}
+	if err := w.sync(); err != nil { // the manifest before what says that it is not there yet
+		return err
+	}
 	if err := os.Remove(w.name(unfinishedPath)); err != nil {
 		return err
 	}
-	syscall.Sync()
-	return nil
+	return w.lock.Sync()
 }
 
 // sweep removes unfinished tiles of an older size, and files that were being written when an

@@ -18,6 +18,7 @@ const table = `
 privacy:
 audit:             privacy; golang.org/x/mod
 audit/bundle:      privacy audit; golang.org/x/mod
+audit/verdict:     privacy audit audit/bundle audit/witness; golang.org/x/mod
 audit/wording:     privacy audit
 audit/page:        audit/wording
 audit/witness:     privacy audit; golang.org/x/mod
@@ -68,6 +69,7 @@ internal/tamper:
 internal/cli:      domain audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
+cmd/mahrem-verify: privacy audit audit/bundle audit/verdict
 
 test audit/witness:     internal/witnesstest
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6

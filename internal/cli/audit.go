@@ -16,6 +16,8 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	return group("audit", "Look at the log and verify it",
 		a.auditVerify(),
+		a.auditExport(),
+		a.auditDiff(),
 		a.auditTail(),
 		a.auditKey(),
 		a.auditProve(),

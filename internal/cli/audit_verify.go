@@ -3,15 +3,16 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/audit/verdict"
 	"github.com/mahrem/mahrem/internal/assembly"
 )
 
@@ -53,35 +54,65 @@ func newVerification(report audit.Report, origin string, lost []assembly.LostHea
 
 func (a *app) auditVerify() *cobra.Command {
 	var file string
+	var input verdict.Input
+	var replay bool
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Recompute the whole log and name the first bad index", Args: cobra.NoArgs,
+		Use: "verify [DIR|URL...]", Short: "Recompute the whole log and name the first bad index", Args: cobra.ArbitraryArgs,
 		Long: `Recompute every leaf hash, tile, committed root and signed checkpoint of the log from
 its entries, and compare it with the checkpoint that is kept in the key directory. If
-anything differs the first bad index is named, with what is wrong there, and the exit
-code is 4.
+anything differs the first bad index is named, with what is wrong there.
 
-With --checkpoint the log is also compared with a checkpoint that somebody kept, as GET
-/v1/audit/checkpoint gave it to them.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var kept [][]byte
+With a directory, which "mahrem audit export" wrote, or the address of a log that is served,
+that is checked instead, without this Mahrem: nothing but the files is looked at, and
+--key, --witnesses and --kept say what they are compared with. Several directories are the
+parts of one log. Of a directory --replay makes every decision again, with the policy that
+the entry names on the facts that it names, and compares what comes out with the entry.
+
+The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not be checked.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
-				content, err := os.ReadFile(file)
-				if err != nil {
-					return usagef("--checkpoint: %w", err)
-				}
-				kept = append(kept, content)
+				input.Kept = append(input.Kept, file)
 			}
-			house, err := a.openWith(cmd.Context(), assembly.Options{Base: true})
-			if err != nil {
-				return err
+			err := a.verifyAny(cmd.Context(), args, &input, replay)
+			var coded *exitError
+			if err != nil && !errors.As(err, &coded) {
+				err = &exitError{code: exitUsage, err: err}
 			}
-			defer a.close(house)
-			return a.verify(cmd.Context(), house, kept)
+			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "checkpoint", "", "a file with a signed checkpoint that the log must begin with")
+	flags := cmd.Flags()
+	flags.StringVar(&file, "checkpoint", "", "the same as --kept")
+	flags.StringArrayVar(&input.Kept, "kept", nil, "a file with a signed checkpoint that somebody kept and the log must begin with; may be repeated")
+	flags.StringArrayVar(&input.Keys, "key", nil, "public key of the log, or a file with it; may be repeated")
+	flags.StringVar(&input.Witnesses, "witnesses", "", "C2SP tlog-policy that says whose cosignatures the checkpoint must have")
+	flags.StringVar(&input.TokenFile, "token-file", "", "file with a bearer token, for a log that is served")
+	flags.BoolVar(&replay, "replay", false, "make every decision again")
 	a.jsonFlag(cmd)
 	return cmd
+}
+
+// verifyAny checks the places, or the log of this house.
+func (a *app) verifyAny(ctx context.Context, places []string, input *verdict.Input, replay bool) error {
+	options, err := input.Read()
+	if err != nil {
+		return err
+	}
+	if len(places) > 0 {
+		return a.verifyPlaces(ctx, places, options, replay)
+	}
+	if replay {
+		return usagef("--replay needs a directory; of this Mahrem's own decisions mahrem decision replay makes them again")
+	}
+	if len(input.Keys) > 0 || input.Witnesses != "" || input.TokenFile != "" {
+		return usagef("--key, --witnesses and --token-file are for a directory or an address")
+	}
+	house, err := a.openWith(ctx, assembly.Options{Base: true})
+	if err != nil {
+		return err
+	}
+	defer a.close(house)
+	return a.verify(ctx, house, options.Kept)
 }
 
 func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) error {
@@ -122,7 +153,7 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		}
 	})
 	if err == nil && !v.Whole {
-		err = exitWith(exitLogBroken)
+		err = exitWith(exitFailure)
 	}
 	return err
 }

@@ -16,7 +16,6 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitRejected    = 3
-	exitLogBroken   = 4
 	exitUnavailable = 5
 )
 
@@ -25,10 +24,9 @@ var exitTexts = []struct {
 	text string
 }{
 	{exitOK, "done; for query: answered, whatever the decision was"},
-	{exitFailure, "failed or interrupted, and stderr says why; a check of doctor, demo, policy test or decision replay that does not hold"},
-	{exitUsage, "the command line or the input is not understood; nothing was done"},
+	{exitFailure, "failed or interrupted, and stderr says why; a check of doctor, demo, policy test or decision replay that does not hold; audit verify and audit diff: broken, and stdout names the first bad index"},
+	{exitUsage, "the command line or the input is not understood; nothing was done; audit verify and audit diff: it could not be checked, whatever the reason"},
 	{exitRejected, "intake load went through, but rows were rejected (see FILE.rejected.ndjson)"},
-	{exitLogBroken, "audit verify: the log does not prove itself; stdout names the first bad index"},
 	{exitUnavailable, "the database or the log cannot be reached; the same command may safely be run again"},
 }
 
