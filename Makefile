@@ -24,8 +24,9 @@ test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tes
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)
 
-build: ## build bin/mahrem
+build: ## build bin/mahrem, and bin/mahrem-verify for auditors
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/mahrem ./cmd/mahrem
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/mahrem-verify ./cmd/mahrem-verify
 
 lint: ## check style: gofumpt, go vet, staticcheck
 	@unformatted=$$($(TOOL) gofumpt -l $(GOFILES)) || exit 1; \

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) {
 // its own, as somebody at a terminal would.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	binary := plainBinary(t)
+	binary, verifier := plainBinary(t), verifierBinary(t)
 	bundle, err := filepath.Abs(filepath.Join("..", "..", "policies"))
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +48,20 @@ func TestScripts(t *testing.T) {
 			if binary != "" {
 				path = binary + string(os.PathListSeparator) + path
 			}
-			env.Setenv("PATH", path)
+			env.Setenv("PATH", path+string(os.PathListSeparator)+verifier)
 			return nil
 		},
 	})
+}
+
+// verifierBinary builds mahrem-verify, as make build does, and returns its directory.
+func verifierBinary(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "mahrem-verify"), "../mahrem-verify")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building mahrem-verify: %v\n%s", err, out)
+	}
+	return dir
 }

@@ -1,18 +1,12 @@
 package cli
 
 import (
-	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 
-	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 	"github.com/mahrem/mahrem/audit/verdict"
 )
@@ -40,7 +34,11 @@ their tiles is for "mahrem audit verify".
 
 The exit code is 0 if NEW extends OLD or is the same, 1 if not, and 2 if they could not be compared.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := diffLogs(cmd.Context(), args[0], args[1], &input)
+			options, err := input.Read()
+			var d bundle.Difference
+			if err == nil {
+				d, err = verdict.Diff(cmd.Context(), args[0], args[1], options)
+			}
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
@@ -80,71 +78,4 @@ func writeRelation(w io.Writer, d *bundle.Difference) {
 			_, _ = fmt.Fprintf(w, "FORKED: two histories were signed; they differ before index %d\n", min(d.Old.Size, d.New.Size))
 		}
 	}
-}
-
-func diffLogs(ctx context.Context, older, newer string, input *verdict.Input) (d bundle.Difference, err error) {
-	options, err := input.Read()
-	if err != nil {
-		return d, err
-	}
-	a, err := openState(ctx, older, &options)
-	if err != nil {
-		return d, fmt.Errorf("%s: %w", older, err)
-	}
-	b, err := openState(ctx, newer, &options)
-	if err != nil {
-		return d, fmt.Errorf("%s: %w", newer, err)
-	}
-	return bundle.Diff(ctx, a, b)
-}
-
-// openState opens a bundle, a log that is served or a file with a checkpoint, by whichever of the
-// keys fits.
-func openState(ctx context.Context, place string, options *verdict.Options) (state bundle.State, err error) {
-	verifiers := []note.Verifier{nil} // the bundle's own
-	if len(options.Keys) > 0 {
-		verifiers = nil
-	}
-	for _, text := range options.Keys {
-		name, key, err := audit.ParseKey(text)
-		if err != nil {
-			return state, err
-		}
-		verifier, err := audit.NewVerifier(name, key)
-		if err != nil {
-			return state, err
-		}
-		verifiers = append(verifiers, verifier)
-	}
-	info, statErr := os.Stat(place)
-	isFile := statErr == nil && info.Mode().IsRegular()
-	if statErr != nil && !strings.Contains(place, "://") {
-		return state, statErr
-	}
-	var last error
-	for _, verifier := range verifiers {
-		if isFile {
-			if verifier == nil {
-				return state, errors.New("a checkpoint alone needs a key; give it with --key")
-			}
-			signed, err := readBounded(place, 1<<16)
-			if err != nil {
-				return state, err
-			}
-			if state, last = bundle.CheckpointState(signed, verifier); last == nil {
-				return state, nil
-			}
-			continue
-		}
-		files, err := verdict.Open(place, options.Token)
-		if err != nil {
-			return state, err
-		}
-		b, err := bundle.Open(ctx, files, verifier)
-		if err == nil {
-			return bundle.StateOf(b), nil
-		}
-		last = err
-	}
-	return state, last
 }

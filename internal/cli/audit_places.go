@@ -19,11 +19,11 @@ type checkedPlace struct {
 
 // replayedPlace is what came of making the decisions of a bundle again.
 type replayedPlace struct {
-	Decisions uint64          `json:"decisions"`
-	Same      uint64          `json:"same"`
-	Undecided uint64          `json:"undecided"`
-	Pairs     int             `json:"distinct_facts"`
-	Policies  int             `json:"policies"`
+	Decisions uint64         `json:"decisions"`
+	Same      uint64         `json:"same"`
+	Undecided uint64         `json:"undecided"`
+	Pairs     int            `json:"distinct_facts"`
+	Policies  int            `json:"policies"`
 	Findings  []placeFinding `json:"findings"`
 }
 

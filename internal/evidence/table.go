@@ -56,7 +56,9 @@ GET /openapi.yaml - is documentation
 const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
 mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
+mahrem audit diff - compares what lies in files
 mahrem audit doctor - compares definitions and shows nothing of the log
+mahrem audit export = log.exported
 mahrem audit growth - hashes of the tree, and no entry
 mahrem audit key - prints a public key
 mahrem audit page - is a page that works without us
@@ -176,7 +178,6 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
-log.exported - a bundle for an auditor
 log.anchored - a checkpoint that was put elsewhere
 log.key_changed - another key that signs the log
 log.retention_set - the written policy on old entries
