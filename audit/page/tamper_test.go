@@ -129,6 +129,7 @@ func TestRefusalsHaveNames(t *testing.T) {
 		{"another size", "signature", [][]byte{replace(note, "\n37\n", "\n38\n")}, h.vkey, ""},
 		{"an entry of another log", "inclusion", [][]byte{other.proof(11, 37, note)}, h.vkey, ""},
 		{"an entry at another place", "inclusion", [][]byte{replace(proof, "index 11", "index 12")}, h.vkey, ""},
+		{"the last entry at a place with as long a path", "inclusion", [][]byte{replace(h.proof(4, 5, h.checkpoint(5, 0)), "index 4", "index 1")}, h.vkey, ""},
 		{"an entry behind the end", "index_beyond", [][]byte{replace(proof, "index 11", "index 37")}, h.vkey, ""},
 		{"an index with a zero before it", "proof", [][]byte{replace(proof, "index 11", "index 011")}, h.vkey, ""},
 		{"no entry", "no_entry", [][]byte{replace(proof, "\nextra ", "\nother ")}, h.vkey, ""},

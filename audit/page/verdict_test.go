@@ -150,6 +150,15 @@ func TestVerdictsAreThoseOfGo(t *testing.T) {
 			add("proof of another", other.proof(index, size, h.checkpoint(size, 0)), nil, h.vkey, "")
 		}
 	}
+	for size := 1; size <= 9; size++ {
+		for index := range size {
+			proof := string(h.proof(index, size, h.checkpoint(size, 0)))
+			for other := range size + 1 {
+				moved := strings.Replace(proof, fmt.Sprintf("\nindex %d\n", index), fmt.Sprintf("\nindex %d\n", other), 1)
+				add("proof at another place", []byte(moved), nil, h.vkey, "")
+			}
+		}
+	}
 	tab := open(t)
 	good := 0
 	for i, v := range ask(t, tab, questions) {

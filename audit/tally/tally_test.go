@@ -198,7 +198,10 @@ func TestReadPeriod(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(m *memory, c *Config){
-		"a gap":          func(m *memory, _ *Config) { m.entries = append(m.entries[:4], m.entries[5:]...) },
+		"a gap": func(m *memory, _ *Config) { m.entries = append(m.entries[:4], m.entries[5:]...) },
+		"a gap, and nothing to compare with": func(m *memory, c *Config) {
+			m.entries, c.Checkpoint = append(m.entries[:4], m.entries[5:]...), audit.Checkpoint{}
+		},
 		"an entry twice": func(m *memory, _ *Config) { m.entries[4] = m.entries[3] },
 		"another leaf":   func(m *memory, _ *Config) { m.entries[4].Leaf = m.entries[3].Leaf },
 		"another log":    func(m *memory, c *Config) { c.Checkpoint.Root[0] ^= 1 },
