@@ -175,6 +175,25 @@ func (a *attacker) grow(n int) {
 	}
 }
 
+// swell makes the log so long that it has tiles above the lowest: by honest entries, put
+// there in a faster way.
+func (a *attacker) swell() {
+	a.Helper()
+	encoder, err := audit.NewEncoder(audit.EncoderConfig{Actor: actor})
+	if err != nil {
+		a.Fatal(err)
+	}
+	leaves := a.leaves()
+	for event := denied(); len(leaves) < audit.TileWidth*audit.TileWidth+100; {
+		leaf, _, err := encoder.AppendLeaf(nil, &event)
+		if err != nil {
+			a.Fatal(err)
+		}
+		leaves = append(leaves, leaf)
+	}
+	a.rewrite(leaves)
+}
+
 // restore puts the dump in the place of the database.
 func (a *attacker) restore() {
 	a.Helper()

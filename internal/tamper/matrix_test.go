@@ -27,6 +27,8 @@ var attacks = []attack{
 	{"nothing at all (control)", "", func(*attacker) {}},
 	{"the server goes on as always (control)", "", func(a *attacker) { a.grow(300) }},
 
+	{"many entries at once (control)", "", func(a *attacker) { a.swell() }},
+
 	{"update, delete, truncate, drop as the application", "refused", func(a *attacker) { a.attempt("set role mahrem_app") }},
 	{"update, delete, truncate as superuser", "refused", func(a *attacker) { a.attempt("reset role") }},
 	{"the same as a replica", "refused", func(a *attacker) { a.attempt("set session_replication_role = replica") }},
@@ -146,6 +148,12 @@ var attacks = []attack{
 	}},
 	{"delete a tile", "verify", func(a *attacker) {
 		a.unseen(func() { a.one(`delete from audit.tile0 where n = 1`) })
+	}},
+	{"edit a tile of a higher level", "verify", func(a *attacker) {
+		a.swell()
+		a.unseen(func() {
+			a.one(`update audit.tile_hi set hashes = overlay(hashes placing sha256('x') from 1 + 32 * 9) where level = 1 and n = 0`)
+		})
 	}},
 	{"edit the root of a subtree", "start verify bundle signer", func(a *attacker) {
 		a.unseen(func() { a.one(`update audit.subtree set hash = sha256('x') where n = 1`) })
@@ -284,7 +292,7 @@ func TestMatrix(t *testing.T) {
 }
 
 // controls are the first attacks, at which nobody must notice anything.
-const controls = 2
+const controls = 3
 
 // matrix is the table of who noticed what, and how many should have and did not.
 func matrix(found map[string][]string) (table string, misses int) {
