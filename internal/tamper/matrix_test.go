@@ -33,17 +33,17 @@ var attacks = []attack{
 	{"update, delete, truncate as superuser", "refused", func(a *attacker) { a.attempt("reset role") }},
 	{"the same as a replica", "refused", func(a *attacker) { a.attempt("set session_replication_role = replica") }},
 
-	{"edit a leaf", "verify kept receipts", func(a *attacker) {
+	{"edit a leaf", "verify kept receipts bundle", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.entry set leaf = $1 where seq = 57`, falsified(a.leaves()[57]))
 		})
 	}},
-	{"edit a leaf and its hash", "verify kept receipts", func(a *attacker) {
+	{"edit a leaf and its hash", "verify kept receipts bundle", func(a *attacker) {
 		a.unseen(func() {
 			a.one(`update audit.entry set leaf = $1, leaf_hash = sha256('\x00'::bytea || $1) where seq = 57`, falsified(a.leaves()[57]))
 		})
 	}},
-	{"edit an entry consistently", "verify kept receipts signer", func(a *attacker) { a.rewrite(a.withFalse(57)) }},
+	{"edit an entry consistently", "verify kept receipts bundle signer", func(a *attacker) { a.rewrite(a.withFalse(57)) }},
 	{"the same, and remove the stored checkpoints", "kept receipts bundle signer", func(a *attacker) {
 		a.rewrite(a.withFalse(57))
 		a.forget(0)
@@ -57,7 +57,7 @@ var attacks = []attack{
 		a.target.signer.note = a.forge()
 	}},
 
-	{"delete an entry", "verify kept receipts", func(a *attacker) {
+	{"delete an entry", "verify kept receipts bundle", func(a *attacker) {
 		a.unseen(func() { a.one(`delete from audit.entry where seq = 77`) })
 	}},
 	{"delete an entry consistently, with the checkpoints", "kept receipts bundle signer", func(a *attacker) {
@@ -74,14 +74,14 @@ var attacks = []attack{
 		a.rewrite(slices.Insert(leaves, 78, falsified(leaves[3])))
 		a.forget(0)
 	}},
-	{"swap two leaves", "verify kept receipts", func(a *attacker) {
+	{"swap two leaves", "verify kept receipts bundle", func(a *attacker) {
 		a.unseen(func() {
 			leaves := a.leaves()
 			a.one(`update audit.entry set leaf = $1 where seq = 20`, leaves[21])
 			a.one(`update audit.entry set leaf = $1 where seq = 21`, leaves[20])
 		})
 	}},
-	{"swap two entries with their hashes", "verify kept receipts", func(a *attacker) {
+	{"swap two entries with their hashes", "verify kept receipts bundle", func(a *attacker) {
 		a.unseen(func() {
 			leaves := a.leaves()
 			a.one(`update audit.entry set leaf = $1, leaf_hash = sha256('\x00'::bytea || $1) where seq = 20`, leaves[21])
