@@ -100,6 +100,12 @@ func ExtendsCheckpoint(ctx context.Context, db *DB, origin string, key ed25519.P
 // restoredFrom reports whether an entry says already that the log was restored after the
 // checkpoint with that digest.
 func (l *AuditLog) restoredFrom(ctx context.Context, lost audit.Digest) (bool, error) {
+	return l.HasEntry(ctx, audit.LogRestored, lost)
+}
+
+// HasEntry reports whether one of the last entries is of that kind and about the document
+// with that digest.
+func (l *AuditLog) HasEntry(ctx context.Context, kind audit.Kind, list audit.Digest) (bool, error) {
 	stored, err := l.Tail(ctx, restoredWithin)
 	if err != nil {
 		return false, err
@@ -109,7 +115,7 @@ func (l *AuditLog) restoredFrom(ctx context.Context, lost audit.Digest) (bool, e
 		if err != nil {
 			return false, err
 		}
-		if entry.Kind == audit.LogRestored && entry.List == lost {
+		if entry.Kind == kind && entry.List == list {
 			return true, nil
 		}
 	}

@@ -35,6 +35,9 @@ type SignerConfig struct {
 	Witnesses *witness.Policy
 	// WitnessTimeout bounds one request to a witness; zero means 5 seconds.
 	WitnessTimeout time.Duration
+	// Refused is told, with the reason, each time that signing is refused because the log is
+	// not the one that was signed before, and with nil when it is signed. Nil: nobody is told.
+	Refused func(why error)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger gets what an operator must know; nil means slog.Default().
@@ -115,6 +118,9 @@ func (s *Signer) Refusal() error {
 }
 
 func (s *Signer) note(refusal error) {
+	if s.config.Refused != nil {
+		s.config.Refused(refusal)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusal = refusal

@@ -39,10 +39,10 @@ func (h *House) ExportLog(ctx context.Context, by privacy.Principal, dir string,
 // bundleConfig is what bundles of this house have in common.
 func (h *House) bundleConfig(withFacts bool) (config bundle.ExportConfig, err error) {
 	name := bundle.SignerName(h.Settings.Origin)
-	if config.LogKey, err = audit.FormatKey(h.Settings.Origin, h.Keys.LogPublicKey()); err != nil {
+	if config.LogKey, err = audit.FormatKey(h.Settings.Origin, h.signing.current); err != nil {
 		return config, err
 	}
-	if config.Verifier, err = audit.NewVerifier(h.Settings.Origin, h.Keys.LogPublicKey()); err != nil {
+	if config.Verifier, err = audit.NewVerifier(h.Settings.Origin, h.signing.current); err != nil {
 		return config, err
 	}
 	if config.ManifestKey, err = audit.FormatKey(name, h.Keys.LogPublicKey()); err != nil {

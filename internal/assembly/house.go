@@ -65,6 +65,7 @@ type House struct {
 	erased       *postgres.LedgerStore
 	broken       []ledger.Record // erasures that were broken off
 	options      Options
+	signing      signing
 	policySource policies.Source // nil for the bundle in the binary
 	senders      map[outbox.Kind]outbox.Sender
 	closers      []func(context.Context) error
@@ -90,6 +91,9 @@ func (h *House) open(ctx context.Context) (err error) {
 	// The keys come first: without them nothing else is of use, and reading them is
 	// quicker than starting a database.
 	if h.Keys, err = keydir.Open(h.Settings.Keys, keydir.Config{}); err != nil {
+		return err
+	}
+	if err := h.openSigning(); err != nil {
 		return err
 	}
 	if h.Tokens, err = token.New(h.Keys.TokenKeyset(), token.Config{Now: h.options.Now, Random: h.options.Random}); err != nil {
@@ -141,11 +145,15 @@ func (h *House) open(ctx context.Context) (err error) {
 }
 
 func (h *House) auditConfig() postgres.AuditConfig {
-	return postgres.AuditConfig{
-		Origin: h.Settings.Origin, PublicKey: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog,
+	config := postgres.AuditConfig{
+		Origin: h.Settings.Origin, PublicKey: h.signing.current, Former: h.signing.former, Witnesses: h.signing.witnesses,
 		Memory: checkpointFileOf(h.Settings),
 		Actor:  h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
 	}
+	if !h.signing.outside {
+		config.Sign = h.Keys.SignLog
+	}
+	return config
 }
 
 func (h *House) openLog(ctx context.Context) (err error) {
@@ -160,7 +168,11 @@ func (h *House) openLog(ctx context.Context) (err error) {
 		return err
 	}
 	h.onClose(h.Log.Close)
-	if h.options.SignEvery == 0 {
+	h.tendSigning()
+	if err := h.noteLogKey(ctx); err != nil {
+		return fmt.Errorf("logging that another key signs: %w", err)
+	}
+	if h.options.SignEvery == 0 && !h.signing.outside {
 		h.onClose(func(ctx context.Context) error {
 			if size, err := h.Log.Size(ctx); err != nil || size == 0 {
 				return err
@@ -183,7 +195,7 @@ func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)
 	if own != nil {
 		kept = append(slices.Clone(kept), own)
 	}
-	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.Keys.LogPublicKey(), progress, kept...)
+	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.signing.current, progress, kept...)
 }
 
 // onClose has f called by Close, before everything that was opened earlier.

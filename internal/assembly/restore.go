@@ -25,7 +25,7 @@ func (h *House) restoreLog(ctx context.Context, by privacy.Principal) error {
 	if err != nil || lost == nil {
 		return err
 	}
-	extends, err := postgres.ExtendsCheckpoint(ctx, h.DB, h.Settings.Origin, h.Keys.LogPublicKey(), lost)
+	extends, err := postgres.ExtendsCheckpoint(ctx, h.DB, h.Settings.Origin, h.signing.current, lost)
 	if err != nil || extends {
 		return err
 	}
@@ -84,7 +84,7 @@ type LostHead struct {
 // LostHeads says of each restore that a log admits to what was lost, by the checkpoints that
 // are kept beside the last one.
 func (h *House) LostHeads(restored []audit.Restored) ([]LostHead, error) {
-	verifier, err := audit.NewVerifier(h.Settings.Origin, h.Keys.LogPublicKey())
+	verifier, err := audit.NewVerifier(h.Settings.Origin, h.signing.current)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (h health) Checks(ctx context.Context) []server.Check {
 		{Name: "database", Err: h.DB.Ping(ctx)},
 		{Name: "log", Detail: fmt.Sprintf("%d entries", size), Err: err},
 	}
-	return append(checks, h.policyCheck())
+	return append(checks, h.checkpointCheck(ctx), h.policyCheck())
 }
 
 var _ gate.Engine = (*policies.Engine)(nil)
@@ -91,7 +91,7 @@ func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
-	return append(slices.Concat(h.policyGauges(), h.outboxGauges(), h.logGauges()),
+	return append(slices.Concat(h.policyGauges(), h.outboxGauges(), h.logGauges(), h.signingGauges()),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",

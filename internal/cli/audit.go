@@ -20,6 +20,7 @@ func (a *app) auditCommand() *cobra.Command {
 		a.auditDiff(),
 		a.auditTail(),
 		a.auditKey(),
+		a.auditStatus(),
 		a.auditProve(),
 		a.auditVerifyProof(),
 		a.auditDoctor(),

@@ -8,6 +8,7 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(),
 		a.initCommand(),
 		a.serveCommand(),
+		a.auditdCommand(),
 		a.intakeCommand(),
 		a.queryCommand(),
 		a.audienceCommand(),

@@ -66,6 +66,8 @@ type Config struct {
 	// DangerKeepForever keeps serve from running the periodic destruction each day: data
 	// that have had their period stay, until somebody runs it by hand.
 	DangerKeepForever bool `yaml:"danger_keep_forever"`
+	// Signing says who signs the checkpoints of the log.
+	Signing Signing `yaml:",inline"`
 	// Delivery says how letters reach people.
 	Delivery Delivery `yaml:",inline"`
 }
@@ -107,6 +109,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		return Config{}, fmt.Errorf("finding home: %w", err)
 	}
 	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Keys: filepath.Join(absolute, "keys"), Ledger: filepath.Join(absolute, "erasures.ledger")}
+	c.Signing.Signer = filepath.Join(absolute, "auditd")
 	if err := c.readFile(filepath.Join(absolute, "mahrem.yaml")); err != nil {
 		return Config{}, err
 	}
@@ -121,6 +124,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		PublicURL:   getenv("MAHREM_PUBLIC_URL"),
 		Origin:      getenv("MAHREM_ORIGIN"),
 	})
+	c.Signing.take(Signing{}.fromEnvironment(getenv))
 	c.Delivery.take(Delivery{}.fromEnvironment(getenv))
 	c.take(override)
 	return c, c.validate()
@@ -167,6 +171,8 @@ func (c *Config) readFile(path string) error {
 var names = map[string]string{
 	"Home": "--home", "Keys": "keys (MAHREM_KEYS)", "Ledger": "ledger (MAHREM_LEDGER)", "DatabaseURL": "database_url (MAHREM_DATABASE_URL)",
 	"Policies": "policies (MAHREM_POLICIES, --policies)", "PoliciesKey": "policies_key (MAHREM_POLICIES_KEY)",
+	"Signer": "signer (MAHREM_SIGNER)", "LogKey": "log_key (MAHREM_LOG_KEY)", "Witnesses": "witnesses (MAHREM_WITNESSES)",
+	"WitnessAlarm": "witness_alarm", "WitnessRequired": "witness_required",
 	"Webhook": "delivery_webhook (MAHREM_DELIVERY_WEBHOOK)", "WebhookSecret": "delivery_webhook_secret (MAHREM_DELIVERY_WEBHOOK_SECRET)",
 	"SMTP": "delivery_smtp (MAHREM_DELIVERY_SMTP)", "SMTPFrom": "delivery_smtp_from (MAHREM_DELIVERY_SMTP_FROM)",
 	"SMTPUser": "delivery_smtp_user (MAHREM_DELIVERY_SMTP_USER)", "SMTPPassword": "delivery_smtp_password (MAHREM_DELIVERY_SMTP_PASSWORD)",
@@ -181,6 +187,11 @@ var wants = map[string]string{
 	"Policies":    "a directory that exists, a file that exists, or an http(s) URL",
 	"PoliciesKey": "a file that exists, and cannot be beside danger_accept_unsigned_policies",
 	"Listen":      "host:port",
+
+	"LogKey":          "a file that exists, with what mahrem auditd init prints",
+	"Witnesses":       "a file that exists, in the form of C2SP tlog-policy",
+	"WitnessAlarm":    "a time of a second or more, such as 5m",
+	"WitnessRequired": "beside witnesses",
 
 	"Webhook":       "an https address, beside delivery_webhook_secret",
 	"WebhookSecret": "a file that exists, beside delivery_webhook",
