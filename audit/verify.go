@@ -15,6 +15,9 @@ import (
 type VerifyConfig struct {
 	// Verifier is the log's key, from [NewVerifier]. Required.
 	Verifier note.Verifier
+	// Former are keys that signed before Verifier did. From the first checkpoint by that on,
+	// theirs are refused.
+	Former []note.Verifier
 	// Kept are checkpoints that were kept outside the database, opened with Verifier. The
 	// log must begin with each of them.
 	Kept []Checkpoint
@@ -101,6 +104,7 @@ type verification struct {
 	mismatch *StoredRoot
 	goodSize uint64 // of the last root that fitted
 	coSize   uint64 // of the last checkpoint
+	took     bool   // a checkpoint by the key that signs now was seen
 	full     []FullTile
 
 	broken   bool     // what was kept of dropped entries does not suffice to go on
@@ -375,42 +379,6 @@ func (v *verification) settle() {
 		v.found(v.goodSize, EntriesRewritten, "between %d and %d", v.goodSize, v.mismatch.Size-1)
 	}
 	v.suspects, v.mismatch = nil, nil
-}
-
-// compareCheckpoint checks the checkpoint of this size, if there is one.
-func (v *verification) compareCheckpoint() error {
-	stored, err := v.checkpoints.peek()
-	if err != nil || stored == nil || stored.Size > v.edge.Size() {
-		return err
-	}
-	defer v.checkpoints.pop()
-	v.report.Checkpoints++
-	first := v.coSize
-	v.coSize = stored.Size
-	c, ok := v.openCheckpoint(stored, first)
-	switch {
-	case !ok:
-	case c.Root == v.edge.Root():
-		v.report.Signed = c
-		v.settleFitting()
-		v.goodSize = stored.Size
-	case len(v.wrong) == 0 && v.mismatch == nil:
-		v.found(first, CheckpointForked, "size %d", c.Size)
-	}
-	return nil
-}
-
-func (v *verification) openCheckpoint(stored *StoredCheckpoint, first uint64) (Checkpoint, bool) {
-	c, err := OpenCheckpoint(stored.Note, v.config.Verifier)
-	switch {
-	case err != nil:
-		v.found(first, CheckpointAltered, "size %d: signature does not verify", stored.Size)
-	case c.Size != stored.Size || c.Root != stored.Root:
-		v.found(first, CheckpointAltered, "size %d: filed under another size or root", stored.Size)
-	default:
-		return c, true
-	}
-	return Checkpoint{}, false
 }
 
 // extra looks for what lies behind the end of the log.

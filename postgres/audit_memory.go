@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/mahrem/mahrem/audit"
 )
@@ -24,7 +23,8 @@ type CheckpointMemory interface {
 	String() string
 }
 
-// recallKept returns the checkpoint in the memory, or the empty one.
+// recallKept returns the checkpoint in the memory, or the empty one. One by a former key
+// counts as well, until the key that signs now has signed.
 func (s *Signer) recallKept() (audit.Checkpoint, error) {
 	none := audit.Checkpoint{Origin: s.config.Origin}
 	if s.config.Memory == nil {
@@ -37,11 +37,30 @@ func (s *Signer) recallKept() (audit.Checkpoint, error) {
 	if signed == nil {
 		return none, nil
 	}
-	kept, err := audit.OpenCheckpoint(signed, s.verifier)
+	kept, own, err := s.open(signed, !s.took.Load())
 	if err != nil {
 		return none, fmt.Errorf("%v is no checkpoint of this log: %w", s.config.Memory, err)
 	}
+	if own {
+		s.took.Store(true)
+	}
 	return kept, nil
+}
+
+// open opens a checkpoint by the key that signs now, or by a former one if that may still
+// be. It reports which of them it was.
+func (s *Signer) open(signed []byte, former bool) (c audit.Checkpoint, own bool, err error) {
+	if c, err = audit.OpenCheckpoint(signed, s.verifier); err == nil {
+		return c, true, nil
+	}
+	if former {
+		for _, key := range s.former {
+			if c, failed := audit.OpenCheckpoint(signed, key); failed == nil {
+				return c, false, nil
+			}
+		}
+	}
+	return c, false, err
 }
 
 // checkKept proves that the log with that head begins with the kept checkpoint.
@@ -87,7 +106,7 @@ func (s *Signer) checkMemory(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
 	}
-	stored, err := openByAny(signed, append([]note.Verifier{s.verifier}, s.former...))
+	stored, _, err := s.open(signed, true)
 	if err != nil {
 		return err
 	}

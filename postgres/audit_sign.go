@@ -1,13 +1,11 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/mahrem/mahrem/audit"
@@ -65,6 +63,7 @@ func (s *Signer) sign(ctx context.Context) error {
 		return fmt.Errorf("storing checkpoint: %w", err)
 	}
 	s.signed = next
+	s.took.Store(true)
 	s.offer()
 	return nil
 }
@@ -85,7 +84,7 @@ func (s *Signer) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.Ch
 	if err := s.checkKept(ctx, tx, kept, next); err != nil {
 		return audit.Checkpoint{}, err
 	}
-	if err := s.recallSigned(ctx, tx, kept); err != nil {
+	if err := s.recallSigned(ctx, tx); err != nil {
 		return audit.Checkpoint{}, err
 	}
 	if next == s.signed || next.Size == 0 && s.signed.Size == 0 {
@@ -130,7 +129,7 @@ func (s *Signer) storeCheckpoint(ctx context.Context, c audit.Checkpoint, signed
 
 // recallSigned moves s.signed to the newest stored checkpoint, which another process may
 // have signed. What this process signed itself it never forgets, whatever is stored.
-func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx, kept audit.Checkpoint) error {
+func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx) error {
 	var signed []byte
 	err := tx.QueryRow(ctx, sqlAuditLatestCheckpoint).Scan(&signed)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -139,14 +138,12 @@ func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx, kept audit.Checkpo
 	if err != nil {
 		return fmt.Errorf("reading latest checkpoint: %w", translate(err))
 	}
-	keys := []note.Verifier{s.verifier}
-	if kept.Size == 0 && s.signed.Size == 0 {
-		// Nothing was ever signed with this key: it takes over from those before it.
-		keys = append(keys, s.former...)
-	}
-	stored, err := openByAny(signed, keys)
+	stored, own, err := s.open(signed, !s.took.Load())
 	if err != nil {
 		return err
+	}
+	if own {
+		s.took.Store(true)
 	}
 	if stored.Size < s.signed.Size {
 		return fmt.Errorf("latest stored checkpoint has size %d, but %d was signed: %w", stored.Size, s.signed.Size, privacy.ErrDamaged)
@@ -161,18 +158,6 @@ func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx, kept audit.Checkpo
 		s.signed = stored
 	}
 	return nil
-}
-
-// openByAny opens a checkpoint that one of the keys signed.
-func openByAny(signed []byte, keys []note.Verifier) (c audit.Checkpoint, err error) {
-	for _, key := range keys {
-		var failed error
-		if c, failed = audit.OpenCheckpoint(signed, key); failed == nil {
-			return c, nil
-		}
-		err = cmp.Or(err, failed) // what is wrong by the first key
-	}
-	return c, err
 }
 
 // checkGrowth proves from the stored hashes that the tree of next begins with that of last.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,8 @@ type Signer struct {
 	signing sync.Mutex
 	signed  audit.Checkpoint // last one signed or accepted by this process
 	fresh   chan struct{}    // something is to be cosigned
+	// took is whether the key that signs now has signed: then former ones do not any more.
+	took atomic.Bool
 
 	mu      sync.Mutex
 	refusal error // why the last attempt was refused
@@ -237,7 +240,7 @@ func (s *Signer) follow(ctx context.Context) error {
 		return err
 	}
 	before := s.signed
-	if err := s.recallSigned(ctx, tx, kept); err != nil {
+	if err := s.recallSigned(ctx, tx); err != nil {
 		return fmt.Errorf("following checkpoints: %w", err)
 	}
 	if s.signed == before || s.signed.Size == 0 {

@@ -62,7 +62,7 @@ func (s *Signer) published(ctx context.Context, within time.Duration) ([]byte, e
 		return nil, fmt.Errorf("nothing is signed yet: %w", privacy.ErrNotFound)
 	}
 	if _, err := audit.OpenCheckpoint(notes[0].note, s.verifier); err != nil {
-		if _, former := openByAny(notes[0].note, s.former); len(s.former) > 0 && former == nil {
+		if _, _, former := s.open(notes[0].note, true); former == nil {
 			return nil, fmt.Errorf("nothing is signed yet by the key that signs now: %w", privacy.ErrNotFound)
 		}
 		return nil, err

@@ -21,7 +21,7 @@ func (l *AuditLog) Verify(ctx context.Context, progress func(done, total uint64)
 	if l.verifier == nil {
 		return audit.Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)
 	}
-	return verifyLog(ctx, l.db, l.verifier, progress, nil)
+	return verifyLog(ctx, l.db, l.checkpoints.keys(), progress, nil)
 }
 
 // VerifyAuditLog is [AuditLog.Verify] for a log that need not open: one that was tampered
@@ -29,28 +29,40 @@ func (l *AuditLog) Verify(ctx context.Context, progress func(done, total uint64)
 // signed checkpoint from outside the database with which the log must begin; one that the
 // log's key did not sign is an error that wraps [privacy.ErrDamaged].
 func VerifyAuditLog(ctx context.Context, db *DB, origin string, key ed25519.PublicKey, progress func(done, total uint64), kept ...[]byte) (audit.Report, error) {
-	verifier, err := audit.NewVerifier(origin, key)
+	return VerifyAuditLogByKeys(ctx, db, origin, []ed25519.PublicKey{key}, progress, kept...)
+}
+
+// VerifyAuditLogByKeys is [VerifyAuditLog] for a log whose key has changed: the first of keys
+// signs now, the others did before it.
+func VerifyAuditLogByKeys(ctx context.Context, db *DB, origin string, keys []ed25519.PublicKey, progress func(done, total uint64), kept ...[]byte) (audit.Report, error) {
+	if len(keys) == 0 {
+		return audit.Report{}, fmt.Errorf("verifying log without its public key: %w", privacy.ErrInvalid)
+	}
+	s, err := NewSigner(db, SignerConfig{Origin: origin, PublicKey: keys[0], Former: keys[1:]})
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verifying log: %w", err)
 	}
 	var checkpoints []audit.Checkpoint
 	for _, signed := range kept {
-		c, err := audit.OpenCheckpoint(signed, verifier)
+		c, _, err := s.open(signed, true)
 		if err != nil {
 			return audit.Report{}, fmt.Errorf("comparing log with kept checkpoint: %w", err)
 		}
 		checkpoints = append(checkpoints, c)
 	}
-	return verifyLog(ctx, db, verifier, progress, checkpoints)
+	return verifyLog(ctx, db, s.keys(), progress, checkpoints)
 }
 
-func verifyLog(ctx context.Context, db *DB, verifier note.Verifier, progress func(done, total uint64), kept []audit.Checkpoint) (audit.Report, error) {
+// keys are the verifiers, that of the key that signs now first.
+func (s *Signer) keys() []note.Verifier { return append([]note.Verifier{s.verifier}, s.former...) }
+
+func verifyLog(ctx context.Context, db *DB, keys []note.Verifier, progress func(done, total uint64), kept []audit.Checkpoint) (audit.Report, error) {
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("verifying log: %w", translate(err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: verifier, Kept: kept, Progress: progress})
+	return audit.Verify(ctx, &auditSource{tx: tx}, audit.VerifyConfig{Verifier: keys[0], Former: keys[1:], Kept: kept, Progress: progress})
 }
 
 // auditSource reads the log within one transaction. Pages are reused, so that a log of

@@ -36,6 +36,8 @@ type Log interface {
 type ExportConfig struct {
 	// Verifier is the log's key.
 	Verifier note.Verifier
+	// Former are keys that signed checkpoints of the log before.
+	Former []note.Verifier
 	// LogKey and ManifestKey are the public keys in the form of [audit.FormatKey], to lie in
 	// the bundle. Whoever checks it should have got them some other way.
 	LogKey, ManifestKey string

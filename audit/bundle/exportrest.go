@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -64,7 +66,7 @@ func (e *exporter) writeCheckpoints(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c, err := audit.OpenCheckpoint(last[packed-1], e.config.Verifier)
+		c, err := e.openStored(last[packed-1])
 		if err != nil {
 			return err
 		}
@@ -81,7 +83,7 @@ func (e *exporter) writeCheckpoints(ctx context.Context) error {
 				page = nil
 				break
 			}
-			c, err := audit.OpenCheckpoint(stored.Note, e.config.Verifier)
+			c, err := e.openStored(stored.Note)
 			if err != nil || c.Size != stored.Size || len(stored.Note) > audit.MaxLeaf {
 				return fmt.Errorf("the stored checkpoint of size %d: %w", stored.Size, errors.Join(err, privacy.ErrDamaged))
 			}
@@ -226,4 +228,14 @@ func (e *exporter) provePart(ctx context.Context) error {
 		return fmt.Errorf("hashes of the log do not come to the root of checkpoint %d: %w", e.manifest.Size, privacy.ErrDamaged)
 	}
 	return nil
+}
+
+// openStored opens a checkpoint that an earlier key may have signed.
+func (e *exporter) openStored(signed []byte) (c audit.Checkpoint, err error) {
+	for _, key := range append([]note.Verifier{e.config.Verifier}, e.config.Former...) {
+		if c, err = audit.OpenCheckpoint(signed, key); err == nil {
+			return c, nil
+		}
+	}
+	return c, err
 }

@@ -45,6 +45,13 @@ func (h *House) bundleConfig(withFacts bool) (config bundle.ExportConfig, err er
 	if config.Verifier, err = audit.NewVerifier(h.Settings.Origin, h.signing.current); err != nil {
 		return config, err
 	}
+	for _, key := range h.signing.former {
+		former, err := audit.NewVerifier(h.Settings.Origin, key)
+		if err != nil {
+			return config, err
+		}
+		config.Former = append(config.Former, former)
+	}
 	if config.ManifestKey, err = audit.FormatKey(name, h.Keys.LogPublicKey()); err != nil {
 		return config, err
 	}

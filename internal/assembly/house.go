@@ -195,7 +195,7 @@ func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)
 	if own != nil {
 		kept = append(slices.Clone(kept), own)
 	}
-	return postgres.VerifyAuditLog(ctx, h.DB, h.Settings.Origin, h.signing.current, progress, kept...)
+	return postgres.VerifyAuditLogByKeys(ctx, h.DB, h.Settings.Origin, h.signing.keys(), progress, kept...)
 }
 
 // onClose has f called by Close, before everything that was opened earlier.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/witness"
 	"github.com/mahrem/mahrem/internal/config"
@@ -28,6 +26,11 @@ type signing struct {
 	// outside is whether another process signs, with a key that is not in this house.
 	outside   bool
 	witnesses *witness.Policy // nil: nobody
+}
+
+// keys are all keys of the log, that which signs now first.
+func (s *signing) keys() []ed25519.PublicKey {
+	return append([]ed25519.PublicKey{s.current}, s.former...)
 }
 
 // openSigning finds out who signs. Documents of the house (certificates, exports, reports)
@@ -97,19 +100,6 @@ func readLogKeys(path, origin string) ([]ed25519.PublicKey, error) {
 // LogKey is the key by which checkpoints of the log are checked, name+hash+key.
 func (h *House) LogKey() (string, error) {
 	return audit.FormatKey(h.Settings.Origin, h.signing.current)
-}
-
-// FormerLogKeys are the verifiers of keys that signed checkpoints before.
-func (h *House) FormerLogKeys() ([]note.Verifier, error) {
-	var former []note.Verifier
-	for _, key := range h.signing.former {
-		verifier, err := audit.NewVerifier(h.Settings.Origin, key)
-		if err != nil {
-			return nil, err
-		}
-		former = append(former, verifier)
-	}
-	return former, nil
 }
 
 // Witnesses is the policy of witnesses; nil if there is none.

@@ -24,7 +24,10 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Home: home, Keys: "/secure/keys", Ledger: filepath.Join(home, "erasures.ledger"), Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log"}
+	want := Config{
+		Home: home, Keys: "/secure/keys", Ledger: filepath.Join(home, "erasures.ledger"), Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log",
+		Signing: Signing{Signer: filepath.Join(home, "auditd")},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Load (-want +got):\n%s", diff)
 	}
@@ -46,6 +49,10 @@ func TestLoadRefuses(t *testing.T) {
 		"key and danger":   {file: "danger_accept_unsigned_policies: true\n", env: "MAHREM_POLICIES_KEY", value: "config_test.go", want: "cannot be beside"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
 		"relative ledger":  {env: "MAHREM_LEDGER", value: "erasures.ledger", want: "ledger"},
+		"no log key":       {env: "MAHREM_LOG_KEY", value: "/does/not/exist", want: "log_key"},
+		"no witnesses":     {env: "MAHREM_WITNESSES", value: "/does/not/exist", want: "witnesses"},
+		"required nobody":  {file: "witness_required: true\n", want: "witness_required"},
+		"alarm at once":    {file: "witness_alarm: 1ms\n", want: "witness_alarm"},
 		"webhook alone":    {env: "MAHREM_DELIVERY_WEBHOOK", value: "https://m.example.com/w", want: "delivery_webhook_secret"},
 		"secret alone":     {env: "MAHREM_DELIVERY_WEBHOOK_SECRET", value: "config_test.go", want: "delivery_webhook"},
 		"no such secret":   {env: "MAHREM_DELIVERY_WEBHOOK_SECRET", value: "/does/not/exist", want: "delivery_webhook_secret"},
