@@ -63,8 +63,12 @@ mahrem audit growth - hashes of the tree, and no entry
 mahrem audit key - prints a public key
 mahrem audit page - is a page that works without us
 mahrem audit report ~ log.read
+mahrem audit status - shows sizes, times and names of witnesses, and nothing of what the log says
 mahrem audit tail - entries hold tags and words and nobody's data; who reads them here has the tables and the key directory
 mahrem audit verify - recomputes, and shows nothing but what is wrong
+mahrem auditd - may add checkpoints and no entries; that its key signs, the server logs (log.key_changed)
+mahrem auditd init - makes a key that signs nothing yet and opens nobody
+mahrem auditd status - shows what the signer remembers, from its own directory
 mahrem bench audience - works on a house of its own, which is gone afterwards
 mahrem bench audit - works on a house of its own, which is gone afterwards
 mahrem bench dsar - works on a house of its own, which is gone afterwards
