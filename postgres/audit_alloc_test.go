@@ -11,8 +11,8 @@ import (
 // everything counted: pipeline, deadline and answer are those of a whole batch. (26 and 69
 // were counted; the race detector adds some, because it empties pools.)
 const (
-	appendAllocations   = 32
-	appendTxAllocations = 90
+	appendAllocations   = 40
+	appendTxAllocations = 100
 )
 
 // TestAppendAllocatesLittle holds the allocations of both ways in. It is not parallel:
