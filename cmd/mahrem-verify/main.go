@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 
 	"github.com/mahrem/mahrem/audit/verdict"
@@ -19,6 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	debug.SetGCPercent(800) // little is alive at any time
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

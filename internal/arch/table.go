@@ -64,7 +64,7 @@ internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
-internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age
+internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age golang.org/x/mod
 internal/tamper:
 internal/cli:      domain audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:

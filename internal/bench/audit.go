@@ -61,6 +61,7 @@ var auditMeasurements = []auditMeasurement{
 	{"snapshot", measureSnapshot},
 	{"change", measureChange},
 	{"proof", measureProof},
+	{"verify", measureVerify},
 }
 
 // AuditMeasurements names the measurements.

@@ -56,6 +56,7 @@ func (c *checkedPlace) exitCode() int {
 
 // verifyPlaces checks bundles and logs that are served.
 func (a *app) verifyPlaces(ctx context.Context, places []string, options verdict.Options, replay bool) error {
+	collectLess()
 	progress := newBar(a.screen.err, "verifying", "entries", -1)
 	options.Progress = func(done, total uint64) { progress.set(int64(done), int64(total)) }
 	var checked []checkedPlace
