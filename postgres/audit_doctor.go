@@ -214,6 +214,12 @@ func (f schemaFacts) like(match []string) []string {
 	return facts
 }
 
+// Where the signer is another process, the server has no right to add checkpoints. It
+// needs it otherwise, and says so at every attempt to sign: that it is missing is no hole.
+const signersGrant = "grant insert to mahrem_app"
+
+var signersTables = map[string]bool{"table audit.checkpoint": true, "table audit.cosignature": true}
+
 // compareSchema says what differs in the schema of a log with size entries. Partitions may
 // be any pairs that follow one another as far as the log goes: old ones are given up, and
 // new ones made ahead.
@@ -221,7 +227,7 @@ func compareSchema(shipped, found schemaFacts, size uint64) []SchemaDifference {
 	var differences []SchemaDifference
 	compare := func(object string, want, got []string) {
 		for _, fact := range want {
-			if !slices.Contains(got, fact) {
+			if !slices.Contains(got, fact) && !(fact == signersGrant && signersTables[object]) {
 				differences = append(differences, SchemaDifference{object, fact, false})
 			}
 		}

@@ -41,6 +41,7 @@ func TestAuditSchemaFindsWhatDiffers(t *testing.T) {
 		want      []string
 	}{
 		{"nothing", `select 1`, nil},
+		{"a signer that is another process", `revoke insert on audit.checkpoint, audit.cosignature from mahrem_app`, nil},
 		{"a partition ahead", `select audit.add_partition(2)`, nil},
 		{
 			"a trigger disabled", `alter table audit.entry_p0 disable trigger refuse_row_change`,
