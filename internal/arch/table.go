@@ -20,6 +20,7 @@ audit:             privacy; golang.org/x/mod
 audit/bundle:      privacy audit; golang.org/x/mod
 audit/verdict:     privacy audit audit/bundle audit/witness; golang.org/x/mod
 audit/wording:     privacy audit
+audit/anchor:      privacy audit; golang.org/x/mod
 audit/page:        audit/wording
 audit/witness:     privacy audit; golang.org/x/mod
 audit/tally:       privacy audit audit/wording; golang.org/x/mod
@@ -59,14 +60,14 @@ internal/evidence: audit
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
+internal/assembly: domain audit/anchor audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age golang.org/x/mod
 internal/tamper:
-internal/cli:      domain audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
+internal/cli:      domain audit/anchor audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 cmd/mahrem-verify: privacy audit audit/bundle audit/verdict

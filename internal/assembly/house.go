@@ -70,6 +70,9 @@ type House struct {
 	senders      map[outbox.Kind]outbox.Sender
 	closers      []func(context.Context) error
 	chores       []chore
+	keyUses      *postgres.KeyUseStore
+	flushKeyUses func(context.Context) error
+	anchoring    anchorMeter
 }
 
 // Open opens everything, in the order in which it depends on one another, or nothing.

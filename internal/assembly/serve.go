@@ -91,7 +91,7 @@ func (h *House) Gauges() []server.Gauge {
 	counter := func(name, help string, read func(gate.Counters) uint64) server.Gauge {
 		return server.Gauge{Name: name, Help: help, Counter: true, Read: func() float64 { return float64(read(h.Gate.Counters())) }}
 	}
-	return append(slices.Concat(h.policyGauges(), h.outboxGauges(), h.logGauges(), h.signingGauges()),
+	return append(slices.Concat(h.policyGauges(), h.outboxGauges(), h.logGauges(), h.signingGauges(), h.anchorGauges(), h.keyUseGauges()),
 		counter("mahrem_gate_exposures_total", "Answers that were added to an exposure ledger.",
 			func(c gate.Counters) uint64 { return c.Exposures }),
 		counter("mahrem_gate_redone_total", "Decisions that were made again because another query came first.",

@@ -87,6 +87,8 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openOpenDSR,
 		h.openEraser,
 		h.openExports,
+		h.openKeyUse,
+		h.openAnchoring,
 	} {
 		if err := open(); err != nil {
 			return err

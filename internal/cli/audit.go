@@ -26,6 +26,8 @@ func (a *app) auditCommand() *cobra.Command {
 		a.auditDoctor(),
 		a.auditReport(),
 		a.auditPage(), a.auditGrowth(),
+		a.auditAnchor(),
+		a.auditReconcile(),
 	)
 }
 

@@ -53,7 +53,7 @@ func newVerification(report audit.Report, origin string, lost []assembly.LostHea
 }
 
 func (a *app) auditVerify() *cobra.Command {
-	var file string
+	var file, anchors string
 	var input verdict.Input
 	var replay bool
 	cmd := &cobra.Command{
@@ -73,7 +73,7 @@ The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not
 			if file != "" {
 				input.Kept = append(input.Kept, file)
 			}
-			err := a.verifyAny(cmd.Context(), args, &input, replay)
+			err := a.verifyAny(cmd.Context(), args, &input, anchors, replay)
 			var coded *exitError
 			if err != nil && !errors.As(err, &coded) {
 				err = &exitError{code: exitUsage, err: err}
@@ -84,6 +84,7 @@ The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not
 	flags := cmd.Flags()
 	flags.StringVar(&file, "checkpoint", "", "the same as --kept")
 	flags.StringArrayVar(&input.Kept, "kept", nil, "a file with a signed checkpoint that somebody kept and the log must begin with; may be repeated")
+	flags.StringVar(&anchors, "anchors", "", "a file of anchors, with each of which the log must begin")
 	flags.StringArrayVar(&input.Keys, "key", nil, "public key of the log, or a file with it; may be repeated")
 	flags.StringVar(&input.Witnesses, "witnesses", "", "C2SP tlog-policy that says whose cosignatures the checkpoint must have")
 	flags.StringVar(&input.TokenFile, "token-file", "", "file with a bearer token, for a log that is served")
@@ -93,10 +94,17 @@ The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not
 }
 
 // verifyAny checks the places, or the log of this house.
-func (a *app) verifyAny(ctx context.Context, places []string, input *verdict.Input, replay bool) error {
+func (a *app) verifyAny(ctx context.Context, places []string, input *verdict.Input, anchors string, replay bool) error {
 	options, err := input.Read()
 	if err != nil {
 		return err
+	}
+	anchored, err := readAnchors(anchors)
+	if err != nil {
+		return err
+	}
+	for i := range anchored {
+		options.Kept = append(options.Kept, anchored[i].Note)
 	}
 	if len(places) > 0 {
 		return a.verifyPlaces(ctx, places, options, replay)
@@ -112,6 +120,9 @@ func (a *app) verifyAny(ctx context.Context, places []string, input *verdict.Inp
 		return err
 	}
 	defer a.close(house)
+	if err := a.checkAnchors(house, anchors, anchored); err != nil {
+		return err
+	}
 	return a.verify(ctx, house, options.Kept)
 }
 

@@ -70,6 +70,8 @@ type Config struct {
 	Signing Signing `yaml:",inline"`
 	// Delivery says how letters reach people.
 	Delivery Delivery `yaml:",inline"`
+	// Anchoring says where checkpoints of the log go.
+	Anchoring Anchoring `yaml:",inline"`
 }
 
 // DefaultListen is where the HTTP API listens unless it is told otherwise: only this
@@ -123,6 +125,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 		Listen:      getenv("MAHREM_LISTEN"),
 		PublicURL:   getenv("MAHREM_PUBLIC_URL"),
 		Origin:      getenv("MAHREM_ORIGIN"),
+		Anchoring:   Anchoring{AnchorFile: getenv("MAHREM_ANCHOR_FILE"), AnchorURL: getenv("MAHREM_ANCHOR_URL")},
 	})
 	c.Signing.take(Signing{}.fromEnvironment(getenv))
 	c.Delivery.take(Delivery{}.fromEnvironment(getenv))
@@ -141,6 +144,8 @@ func (c *Config) take(other Config) {
 		{&c.Listen, &other.Listen},
 		{&c.PublicURL, &other.PublicURL},
 		{&c.Origin, &other.Origin},
+		{&c.Anchoring.AnchorFile, &other.Anchoring.AnchorFile},
+		{&c.Anchoring.AnchorURL, &other.Anchoring.AnchorURL},
 	} {
 		if *field.from != "" {
 			*field.to = *field.from
@@ -176,6 +181,7 @@ var names = map[string]string{
 	"Webhook": "delivery_webhook (MAHREM_DELIVERY_WEBHOOK)", "WebhookSecret": "delivery_webhook_secret (MAHREM_DELIVERY_WEBHOOK_SECRET)",
 	"SMTP": "delivery_smtp (MAHREM_DELIVERY_SMTP)", "SMTPFrom": "delivery_smtp_from (MAHREM_DELIVERY_SMTP_FROM)",
 	"SMTPUser": "delivery_smtp_user (MAHREM_DELIVERY_SMTP_USER)", "SMTPPassword": "delivery_smtp_password (MAHREM_DELIVERY_SMTP_PASSWORD)",
+	"AnchorFile": "anchor_file (MAHREM_ANCHOR_FILE)", "AnchorURL": "anchor_url (MAHREM_ANCHOR_URL)", "AnchorEvery": "anchor_every",
 	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
@@ -199,6 +205,10 @@ var wants = map[string]string{
 	"SMTPFrom":      "a bare e-mail address, beside delivery_smtp",
 	"SMTPUser":      "a name, beside delivery_smtp_password",
 	"SMTPPassword":  "a file that exists, beside delivery_smtp_user",
+
+	"AnchorFile":  "an absolute path",
+	"AnchorURL":   "an https address",
+	"AnchorEvery": "a minute or more, such as 1h",
 
 	"PublicURL": "an address such as https://mahrem.example.com, without a slash at the end",
 	"Origin":    "a name without spaces and plus signs, such as example.com/mahrem",

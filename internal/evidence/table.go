@@ -56,16 +56,20 @@ GET /openapi.yaml - is documentation
 const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
 mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
+mahrem audit anchor ~ log.anchored
 mahrem audit diff - compares what lies in files
 mahrem audit doctor - compares definitions and shows nothing of the log
 mahrem audit export = log.exported
 mahrem audit growth - hashes of the tree, and no entry
 mahrem audit key - prints a public key
 mahrem audit page - is a page that works without us
+mahrem audit prove - gives one entry with its proof, by its name; entries hold tags and words and nobody's data
+mahrem audit reconcile ~ keys.counted
 mahrem audit report ~ log.read
 mahrem audit status - shows sizes, times and names of witnesses, and nothing of what the log says
 mahrem audit tail - entries hold tags and words and nobody's data; who reads them here has the tables and the key directory
 mahrem audit verify - recomputes, and shows nothing but what is wrong
+mahrem audit verify-proof - reads a file that somebody was given
 mahrem auditd - may add checkpoints and no entries; that its key signs, the server logs (log.key_changed)
 mahrem auditd init - makes a key that signs nothing yet and opens nobody
 mahrem auditd status - shows what the signer remembers, from its own directory
@@ -171,6 +175,7 @@ const chores = `
 opening a house ~ person.erased | request.fulfilled | certificate.issued (policy.refused policy.activated)
 watching policies ~ policy.activated | policy.refused
 counting what keys were opened for ~ keys.counted
+anchoring checkpoints ~ log.anchored
 making deliveries ~ request.notified | processor.notified
 issuing certificates ~ certificate.issued | request.fulfilled
 the periodic destruction ~ retention.applied | withheld.erased
@@ -182,7 +187,6 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
-log.anchored - a checkpoint that was put elsewhere
 log.key_changed - another key that signs the log
 log.retention_set - the written policy on old entries
 log.archived - old entries that were copied out

@@ -136,7 +136,7 @@ func (c *Courier) addHeaders(h http.Header, m *Message) {
 func (c *Courier) transport(roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: c.config.Timeout}
 	if !c.config.DangerPrivateAddresses {
-		dialer.Control = func(_, address string, _ syscall.RawConn) error { return checkAddress(address) }
+		dialer.Control = func(_, address string, _ syscall.RawConn) error { return CheckAddress(address) }
 	}
 	return &http.Transport{
 		DialContext:       dialer.DialContext,
@@ -202,9 +202,10 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),
 }
 
-// checkAddress refuses to connect to what is not public. The name has been resolved: what
-// is checked is what is connected to.
-func checkAddress(address string) error {
+// CheckAddress refuses to connect to what is not public, with an error that wraps
+// [ErrAddress]. It is for the Control of a [net.Dialer]: the name has been resolved by then,
+// and what is checked is what is connected to.
+func CheckAddress(address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return ErrAddress

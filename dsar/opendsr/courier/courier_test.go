@@ -78,7 +78,7 @@ func TestAddresses(t *testing.T) {
 		"169.254.169.254:80": false, "[fe80::1%eth0]:443": false, "[fd00::1]:443": false, "100.64.0.1:443": false, "0.0.0.0:443": false,
 		"224.0.0.1:443": false, "255.255.255.255:443": false, "[64:ff9b::a00:1]:443": false, "[2002:7f00:1::]:443": false, "example.com:443": false, "": false,
 	} {
-		if err := checkAddress(address); (err == nil) != public {
+		if err := CheckAddress(address); (err == nil) != public {
 			t.Errorf("%s: %v, public %v", address, err, public)
 		}
 	}
