@@ -73,6 +73,7 @@ cmd/mahrem:        internal/cli
 cmd/mahrem-verify: privacy audit audit/bundle audit/verdict
 
 test audit/witness:     internal/witnesstest
+test audit:             ; github.com/santhosh-tekuri/jsonschema/v6
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test audit/page:        privacy audit audit/witness internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
