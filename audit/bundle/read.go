@@ -84,7 +84,8 @@ func readKey(ctx context.Context, files Files, path string) (note.Verifier, erro
 	if err != nil {
 		return nil, err
 	}
-	origin, key, err := audit.ParseKey(string(text))
+	current, _, _ := strings.Cut(string(text), "\n") // former ones follow
+	origin, key, err := audit.ParseKey(current)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, privacy.ErrDamaged))
 	}

@@ -115,7 +115,7 @@ func (v *verification) keys(ctx context.Context) ([]string, error) {
 			}
 			continue
 		}
-		keys = append(keys, strings.TrimSpace(string(text)))
+		keys = append(keys, strings.Fields(string(text))...)
 	}
 	return keys, nil
 }

@@ -51,6 +51,11 @@ func (h *House) bundleConfig(withFacts bool) (config bundle.ExportConfig, err er
 			return config, err
 		}
 		config.Former = append(config.Former, former)
+		text, err := audit.FormatKey(h.Settings.Origin, key)
+		if err != nil {
+			return config, err
+		}
+		config.LogKey += "\n" + text // behind the one that signs now
 	}
 	if config.ManifestKey, err = audit.FormatKey(name, h.Keys.LogPublicKey()); err != nil {
 		return config, err
@@ -59,6 +64,9 @@ func (h *House) bundleConfig(withFacts bool) (config bundle.ExportConfig, err er
 		return config, err
 	}
 	config.Files = map[string][]byte{bundle.PagePath: page.Verifier()}
+	if h.signing.witnesses != nil {
+		config.Files[bundle.WitnessesPath] = []byte(h.signing.witnesses.Text())
+	}
 	config.Policies = h.Archive.Bundle
 	if withFacts {
 		config.Facts = h.madeOf
