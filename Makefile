@@ -7,7 +7,7 @@ GOFILES   = $(shell find . -name '*.go' -not -path './.*')
 # Arguments for bin/mahrem demo, as in: make demo ARGS='--data DIR'
 ARGS     ?=
 
-.PHONY: help test demo build lint fmt bench ensure-postgres ensure-cc ensure-chromium
+.PHONY: help test demo build lint fmt bench interop ensure-postgres ensure-cc ensure-chromium
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: ensure-postgres build ## measure: Go benchmarks, then the policies, reque
 	bin/mahrem bench audit
 	bin/mahrem bench gate
 	bin/mahrem bench intake
+
+interop: ensure-postgres ## have implementations of others check a log; needs the Go module registry
+	scripts/interop
 
 ensure-postgres:
 	@scripts/ensure-postgres

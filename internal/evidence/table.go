@@ -63,7 +63,7 @@ mahrem audit export = log.exported
 mahrem audit growth - hashes of the tree, and no entry
 mahrem audit key - prints a public key
 mahrem audit page - is a page that works without us
-mahrem audit prove - gives one entry with its proof, by its name; entries hold tags and words and nobody's data
+mahrem audit prove ~ log.read
 mahrem audit reconcile ~ keys.counted
 mahrem audit report ~ log.read
 mahrem audit status - shows sizes, times and names of witnesses, and nothing of what the log says
