@@ -208,6 +208,24 @@ func (e *Eraser) again(ctx context.Context, by privacy.Principal, person privacy
 	}
 }
 
+// EraseReturned erases a person again of whom the log says that they were erased, and the
+// ledger says nothing: it was lost, or begun anew. It gets a line first, in no request's name. Of
+// plans and approvals there is no question, for it happened already. It reports whether there
+// was anybody to erase, and is idempotent.
+func (e *Eraser) EraseReturned(ctx context.Context, by privacy.Principal, person privacy.DataSubjectID) (bool, error) {
+	id, err := NewErasureID(e.config.Random)
+	if err != nil {
+		return false, err
+	}
+	line := LedgerRecord{Kind: LedgerErased, Erasure: id, Person: e.rooms.Vault.LedgerTag(person), At: e.config.Now().UTC()}
+	at, err := e.rooms.Ledger.Record(context.WithoutCancel(ctx), line)
+	if err != nil {
+		return false, fmt.Errorf("erasing person who is back: writing erasure ledger: %w", err)
+	}
+	_, erased, err := e.again(ctx, by, person, line, at, audit.ErasureReplayed)
+	return erased, err
+}
+
 func (e *Eraser) tryAgain(ctx context.Context, by privacy.Principal, person privacy.DataSubjectID, line LedgerRecord, at LedgerPosition, kind audit.Kind) (ErasureRecord, bool, error) {
 	record, err := e.rooms.Store.Erasure(ctx, line.Erasure)
 	if err == nil {

@@ -27,6 +27,9 @@ func (h *House) ExportLog(ctx context.Context, by privacy.Principal, dir string,
 	if err != nil {
 		return bundle.Manifest{}, receipt, err
 	}
+	if config.Begin, err = h.exportBegin(ctx, dir); err != nil {
+		return bundle.Manifest{}, receipt, err
+	}
 	config.Progress = progress
 	config.Commit = func(ctx context.Context, manifest []byte) (err error) {
 		receipt, err = h.Log.Append(ctx, audit.Event{Kind: audit.LogExported, Outcome: audit.Done, Principal: by, List: sha256.Sum256(manifest), Count: 1})

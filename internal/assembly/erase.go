@@ -23,6 +23,7 @@ func (h *House) openEraser() (err error) {
 		return err
 	}})
 	h.tendEntries(store)
+	h.tendReturned()
 	h.Holds.OnErasing(func(ctx context.Context, by privacy.Principal, _ []privacy.DataSubjectID) error {
 		_, err := h.Eraser.Resume(ctx, by)
 		return err

@@ -28,6 +28,8 @@ func (a *app) auditCommand() *cobra.Command {
 		a.auditPage(), a.auditGrowth(),
 		a.auditAnchor(),
 		a.auditReconcile(),
+		a.auditRetention(),
+		a.auditArchive(),
 	)
 }
 
