@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) erasureCommand() *cobra.Command {
-	return group("erasure", "Keep people erased, whatever becomes of the database", a.erasureLedger(), a.erasureReplay())
+	return group("erasure", "Keep people erased, whatever becomes of the database", a.erasureLedger(), a.erasureReplay(), a.erasureCheck())
 }
 
 // ledgerDocument is the document of erasure ledger.
