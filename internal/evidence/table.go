@@ -57,6 +57,7 @@ const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
 mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
 mahrem audit anchor ~ log.anchored
+mahrem audit archive ~ log.archived | log.pruned
 mahrem audit diff - compares what lies in files
 mahrem audit doctor - compares definitions and shows nothing of the log
 mahrem audit export = log.exported
@@ -66,6 +67,7 @@ mahrem audit page - is a page that works without us
 mahrem audit prove ~ log.read
 mahrem audit reconcile ~ keys.counted
 mahrem audit report ~ log.read
+mahrem audit retention ~ log.retention_set
 mahrem audit status - shows sizes, times and names of witnesses, and nothing of what the log says
 mahrem audit tail - entries hold tags and words and nobody's data; who reads them here has the tables and the key directory
 mahrem audit verify - recomputes, and shows nothing but what is wrong
@@ -124,6 +126,7 @@ mahrem dsar show ~ person.shown
 mahrem dsar start = request.started (request.refused)
 mahrem dsar verify ~ request.verified | request.notified (request.unverified request.refused)
 mahrem dsar withdraw = request.withdrawn (request.refused)
+mahrem erasure check ~ erasure.replayed
 mahrem erasure ledger - compares counts and seals
 mahrem erasure replay ~ erasure.replayed | log.restored (suppression.lifted)
 mahrem hold list ~ person.shown
@@ -181,6 +184,7 @@ issuing certificates ~ certificate.issued | request.fulfilled
 the periodic destruction ~ retention.applied | withheld.erased
 answers of processors ~ processor.answered
 writing to the log ~ clock.set_back
+looking for erased people who are back ~ erasure.replayed
 making profiles of audiences - shows nobody, and what it computes is of what is held
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
@@ -188,7 +192,4 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
 log.key_changed - another key that signs the log
-log.retention_set - the written policy on old entries
-log.archived - old entries that were copied out
-log.pruned - archived entries that were dropped
 `
