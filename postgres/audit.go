@@ -35,6 +35,9 @@ type AuditConfig struct {
 	Former []ed25519.PublicKey
 	// Witnesses says whose signatures make a checkpoint one to rely on; nil means nobody's.
 	Witnesses *witness.Policy
+	// Hold is asked before an entry of a kind is written, and what it returns is returned to
+	// the caller: so that nothing is answered while nobody vouches for the log. Nil: all are.
+	Hold func(audit.Kind) error
 	// SignEvery is the time between checkpoints; zero means one second, and less than
 	// zero that checkpoints are signed only by [AuditLog.SignCheckpoint]. The rhythm
 	// is fixed so that no checkpoint singles out one entry.

@@ -88,6 +88,11 @@ func (l *AuditLog) Append(_ context.Context, event audit.Event) (audit.Receipt, 
 
 // encode fills p with a new entry for the event.
 func (l *AuditLog) encode(p *pendingEntry, event *audit.Event) (err error) {
+	if l.config.Hold != nil {
+		if err := l.config.Hold(event.Kind); err != nil {
+			return err
+		}
+	}
 	if p.leaf, p.id, err = l.encoder.AppendLeaf(p.leaf[:0], event); err != nil {
 		return err
 	}

@@ -345,3 +345,26 @@ func TestFormerKey(t *testing.T) {
 		t.Errorf("a checkpoint by the former key was continued: %v", err)
 	}
 }
+
+// TestHold: what is held leaves no entry, and nothing else is.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	db, _ := newDB(t)
+	config := auditConfig()
+	config.Hold = func(kind audit.Kind) error {
+		if kind == audit.QueryAnswered {
+			return privacy.ErrUnavailable
+		}
+		return nil
+	}
+	l := newAuditLog(t, db, config)
+	appendDenied(t, l, 1)
+	answered := denied()
+	answered.Kind, answered.Outcome, answered.Checks = audit.QueryAnswered, audit.Allowed, nil
+	if _, err := l.Append(t.Context(), answered); !errors.Is(err, privacy.ErrUnavailable) {
+		t.Errorf("answered all the same: %v", err)
+	}
+	if size, err := l.Size(t.Context()); err != nil || size != 1 {
+		t.Errorf("the log has %d entries, %v", size, err)
+	}
+}

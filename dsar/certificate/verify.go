@@ -37,25 +37,37 @@ const (
 // clockSkew is how far the clocks of the log and the database may be apart.
 const clockSkew = 5 * time.Minute
 
-// Verify checks a certificate against the public key of the log, in the form that
-// "mahrem audit key" prints: name+hash+key (C2SP signed-note). It returns the certificate
-// only if every check passed; the error wraps [privacy.ErrDamaged] if one did not and
-// [privacy.ErrInvalid] if key is not a key. The checks say how far it came.
+// Verify checks a certificate against the public keys of the house, in the form that
+// "mahrem audit key" prints, one a line: name+hash+key (C2SP signed-note). The first is that
+// of the log; where a signer of its own has that, the next is the house's, which signs
+// documents. It returns the certificate only if every check passed; the error wraps
+// [privacy.ErrDamaged] if one did not and [privacy.ErrInvalid] if key is not a key. The
+// checks say how far it came.
 func Verify(signed []byte, key string) (*Certificate, []Check, error) {
-	logVerifier, err := note.NewVerifier(strings.TrimSpace(key))
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading public key of the log: %w", privacy.ErrInvalid)
+	lines := strings.Split(strings.TrimSpace(key), "\n")
+	logs, own := make([]note.Verifier, len(lines)), make([]note.Verifier, len(lines))
+	for i, line := range lines {
+		var err error
+		if logs[i], err = note.NewVerifier(strings.TrimSpace(line)); err != nil {
+			return nil, nil, fmt.Errorf("reading public key of the log: %w", privacy.ErrInvalid)
+		}
+		if own[i], err = certificateVerifier(line); err != nil {
+			return nil, nil, err
+		}
 	}
-	own, err := certificateVerifier(key)
-	if err != nil {
-		return nil, nil, err
+	var best verification
+	for _, document := range own {
+		for _, log := range logs {
+			v := verification{}
+			if c := v.run(signed, document, log); v.failed == nil {
+				return c, v.checks, nil
+			}
+			if len(v.checks) > len(best.checks) {
+				best = v
+			}
+		}
 	}
-	v := verification{}
-	c := v.run(signed, own, logVerifier)
-	if v.failed != nil {
-		return nil, v.checks, fmt.Errorf("verifying certificate: %w", v.failed)
-	}
-	return c, v.checks, nil
+	return nil, best.checks, fmt.Errorf("verifying certificate: %w", best.failed)
 }
 
 // certificateVerifier is the verifier of the same key under the name that certificates

@@ -156,6 +156,9 @@ func (h *House) auditConfig() postgres.AuditConfig {
 	if !h.signing.outside {
 		config.Sign = h.Keys.SignLog
 	}
+	if h.Settings.Signing.WitnessRequired {
+		config.Hold = h.signing.hold
+	}
 	return config
 }
 
@@ -172,6 +175,7 @@ func (h *House) openLog(ctx context.Context) (err error) {
 	}
 	h.onClose(h.Log.Close)
 	h.tendSigning()
+	h.tendHold()
 	if err := h.noteLogKey(ctx); err != nil {
 		return fmt.Errorf("logging that another key signs: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -26,6 +27,34 @@ type signing struct {
 	// outside is whether another process signs, with a key that is not in this house.
 	outside   bool
 	witnesses *witness.Policy // nil: nobody
+	// late is whether the gate is held, because no quorum came in time.
+	late atomic.Bool
+}
+
+// hold refuses, while nobody vouches for the log, whatever hands out data. Everything else
+// goes on: what people decide and ask for is not to be lost.
+func (s *signing) hold(kind audit.Kind) error {
+	switch kind {
+	case audit.QueryAnswered, audit.AudienceAnswered, audit.PersonReidentified:
+		if s.late.Load() {
+			return fmt.Errorf("no quorum of witnesses vouches for the log, and one is required: %w", privacy.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// holdEvery is how often it is looked whether there is a quorum again, where one is required.
+const holdEvery = 5 * time.Second
+
+func (h *House) tendHold() {
+	if !h.Settings.Signing.WitnessRequired {
+		return
+	}
+	h.tend(chore{holdEvery, "whether witnesses vouch for the log is not known, and one quorum is required", func(ctx context.Context) error {
+		status, err := h.CheckpointStatus(ctx)
+		h.signing.late.Store(err != nil || h.lateness(&status) != "")
+		return err
+	}})
 }
 
 // keys are all keys of the log, that which signs now first.
@@ -36,7 +65,7 @@ func (s *signing) keys() []ed25519.PublicKey {
 // openSigning finds out who signs. Documents of the house (certificates, exports, reports)
 // are signed with its own key whoever signs the log.
 func (h *House) openSigning() error {
-	h.signing = signing{current: h.Keys.LogPublicKey()}
+	h.signing.current = h.Keys.LogPublicKey()
 	var err error
 	if h.signing.witnesses, err = readWitnesses(h.Settings); err != nil {
 		return err

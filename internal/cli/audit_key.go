@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ func (a *app) auditKey() *cobra.Command {
 		Use: "key", Short: "Print the log's public key", Args: cobra.NoArgs,
 		Long: `Print the public key of the log in the form of C2SP signed notes: name+hash+key. It is
 no secret: whoever checks checkpoints, certificates or exports needs it, and should get
-it from you once and by a way they trust.`,
+it from you once and by a way they trust. Where a signer of its own signs the log, the
+second line is the key of the house, which signs certificates, exports and reports.`,
 		RunE: func(*cobra.Command, []string) error {
 			settings, err := a.config()
 			if err != nil {
@@ -25,15 +27,34 @@ it from you once and by a way they trust.`,
 			if err != nil {
 				return err
 			}
-			text, err := audit.FormatKey(settings.Origin, keys.LogPublicKey())
+			own, err := audit.FormatKey(settings.Origin, keys.LogPublicKey())
 			if err != nil {
 				return err
+			}
+			text, documents := own, ""
+			if file := settings.Signing.LogKey; file != "" {
+				// A signer of its own has the log's key; this house signs documents alone.
+				content, err := readBounded(file, 1<<16)
+				if err != nil {
+					return err
+				}
+				text, _, _ = strings.Cut(strings.TrimSpace(string(content)), "\n")
+				if text != own {
+					documents = own
+				}
 			}
 			document := struct {
 				Origin string `json:"origin"`
 				Key    string `json:"key"`
-			}{settings.Origin, text}
-			return a.screen.print(document, func(w io.Writer) { _, _ = fmt.Fprintln(w, text) })
+				// Documents is the key of certificates, exports and reports, where it is another.
+				Documents string `json:"documents_key,omitempty"`
+			}{settings.Origin, text, documents}
+			return a.screen.print(document, func(w io.Writer) {
+				_, _ = fmt.Fprintln(w, text)
+				if documents != "" {
+					_, _ = fmt.Fprintln(w, documents)
+				}
+			})
 		},
 	}
 	a.jsonFlag(cmd)

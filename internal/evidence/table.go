@@ -175,7 +175,7 @@ mahrem version - prints a version
 
 // chores are what a server does by itself, and what opening a house may finish.
 const chores = `
-opening a house ~ person.erased | request.fulfilled | certificate.issued (policy.refused policy.activated)
+opening a house ~ person.erased | request.fulfilled | certificate.issued (policy.refused policy.activated log.key_changed)
 watching policies ~ policy.activated | policy.refused
 counting what keys were opened for ~ keys.counted
 anchoring checkpoints ~ log.anchored
@@ -191,5 +191,4 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
-log.key_changed - another key that signs the log
 `
