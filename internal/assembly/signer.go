@@ -136,7 +136,18 @@ func (h *House) Witnesses() *witness.Policy { return h.signing.witnesses }
 
 // CheckpointStatus says who vouches for how much of the log.
 func (h *House) CheckpointStatus(ctx context.Context) (postgres.CheckpointStatus, error) {
-	return h.Log.CheckpointStatus(ctx)
+	if h.Log != nil {
+		return h.Log.CheckpointStatus(ctx)
+	}
+	// Opened as Base: it only looks.
+	reader, err := postgres.NewSigner(h.DB, postgres.SignerConfig{
+		Origin: h.Settings.Origin, PublicKey: h.signing.current, Former: h.signing.former, Witnesses: h.signing.witnesses,
+		Now: h.options.Now, Logger: h.options.Logger,
+	})
+	if err != nil {
+		return postgres.CheckpointStatus{}, err
+	}
+	return reader.Status(ctx)
 }
 
 // Vouched is who vouches for how much of the log.
@@ -148,6 +159,8 @@ type Vouched struct {
 	Witnessed bool `json:"witnesses_named"`
 	// Late is what is wrong, in words; empty if nothing is.
 	Late string `json:"wrong,omitempty"`
+	// Last is what witnesses vouch for.
+	Last LastCosigned `json:"last_cosigned"`
 }
 
 // Vouched looks who vouches for how much of the log.
@@ -157,7 +170,7 @@ func (h *House) Vouched(ctx context.Context) (Vouched, error) {
 		return Vouched{}, err
 	}
 	key, err := h.LogKey()
-	return Vouched{CheckpointStatus: status, Signer: key, Witnessed: h.signing.witnesses != nil, Late: h.lateness(&status)}, err
+	return Vouched{CheckpointStatus: status, Signer: key, Witnessed: h.signing.witnesses != nil, Late: h.lateness(&status), Last: h.lastCosigned(&status)}, err
 }
 
 // lateness is what is wrong with the state of checkpoints, as far as time says it: no

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/assembly"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -74,6 +75,13 @@ func newEntry(stored audit.StoredEntry) (entry, error) {
 	return e, nil
 }
 
+// tail is the document of audit tail.
+type tail struct {
+	Entries []entry `json:"entries"`
+	// LastCosigned is what witnesses vouch for.
+	LastCosigned assembly.LastCosigned `json:"last_cosigned"`
+}
+
 // detail is what fits on a line of the table.
 func (e *entry) detail() string {
 	var parts []string
@@ -124,7 +132,11 @@ func (a *app) auditTail() *cobra.Command {
 				t.add(strconv.FormatUint(e.Index, 10), e.Time.Format(time.DateTime), e.Kind, e.Outcome, by,
 					e.Purpose, e.Channel, e.Person[:min(8, len(e.Person))], e.detail())
 			}
-			return a.screen.print(entries, func(w io.Writer) { t.writeTo(w, "") })
+			document := tail{Entries: entries, LastCosigned: house.LastCosigned(cmd.Context())}
+			return a.screen.print(document, func(w io.Writer) {
+				t.writeTo(w, "")
+				writeCosigned(w, &document.LastCosigned)
+			})
 		},
 	}
 	cmd.Flags().IntVarP(&n, "entries", "n", 10, "how many entries")

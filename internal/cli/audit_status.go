@@ -45,7 +45,7 @@ func writeVouched(w io.Writer, v *assembly.Vouched) {
 	t := table{}
 	t.add("entries", fmt.Sprint(v.Entries))
 	t.add("signed", signedText(v))
-	t.add("cosigned", cosignedText(v))
+	t.add("cosigned", cosignedText(&v.Last))
 	if !v.WaitingSince.IsZero() {
 		t.add("waiting", "since "+v.WaitingSince.UTC().Format(time.RFC3339)+" for the quorum")
 	}
@@ -63,18 +63,25 @@ func signedText(v *assembly.Vouched) string {
 }
 
 // cosignedText is "last cosigned" as it stands wherever the log is shown.
-func cosignedText(v *assembly.Vouched) string {
+func cosignedText(last *assembly.LastCosigned) string {
+	text := "never"
 	switch {
-	case !v.Witnessed:
-		return "no witnesses are named (setting witnesses)"
-	case v.Cosigned == 0 && v.Demanded:
-		return "no quorum yet"
-	case v.Cosigned == 0:
-		return "by nobody yet"
+	case last.Unknown != "":
+		return "not known: " + last.Unknown
+	case !last.Named:
+		text = "never, for no witnesses are named (setting witnesses)"
+	case last.Entries > 0:
+		text = fmt.Sprintf("%s ago (%s), %d entries, by %s", time.Duration(last.AgeSeconds)*time.Second,
+			last.At.UTC().Format(time.RFC3339), last.Entries, strings.Join(last.By, ", "))
 	}
-	text := fmt.Sprintf("%d entries, %s, by %s", v.Cosigned, v.CosignedAt.UTC().Format(time.RFC3339), strings.Join(v.CosignedBy, ", "))
-	if v.Demanded && !v.Quorum {
-		text += "; the newest checkpoint has no quorum"
+	text += "; quorum: " + string(last.Quorum)
+	if last.Quorum == assembly.QuorumMissing && last.Entries > 0 {
+		text += ", for the newest checkpoint"
 	}
 	return text
+}
+
+// writeCosigned is the line below entries and verdicts.
+func writeCosigned(w io.Writer, last *assembly.LastCosigned) {
+	_, _ = fmt.Fprintf(w, "Last cosigned %s.\n", cosignedText(last))
 }

@@ -32,6 +32,8 @@ type verification struct {
 	Restored []assembly.LostHead `json:"restored"`
 	// ClockSetBack is how many entries say that the clock was set back.
 	ClockSetBack uint64 `json:"clock_set_back"`
+	// LastCosigned is what witnesses vouch for.
+	LastCosigned assembly.LastCosigned `json:"last_cosigned"`
 }
 
 func newVerification(report audit.Report, origin string, lost []assembly.LostHead) verification {
@@ -138,6 +140,7 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		return err
 	}
 	v := newVerification(report, house.Settings.Origin, lost)
+	v.LastCosigned = house.LastCosigned(ctx)
 	if v.Whole && v.Kept == 0 {
 		a.screen.notef("there is no checkpoint outside the database to compare with; one that somebody kept goes after --checkpoint")
 	}
@@ -151,6 +154,7 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 			if v.Unsigned > 0 {
 				_, _ = fmt.Fprintf(w, "The last %d entries are not under a checkpoint yet: whoever may do everything in the database can still change them unseen.\n", v.Unsigned)
 			}
+			writeCosigned(w, &v.LastCosigned)
 			return
 		}
 		_, _ = fmt.Fprintf(w, "NOT WHOLE, first bad index %d\n\n", *v.FirstBad)
@@ -162,6 +166,7 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		if report.MoreDamages > 0 {
 			_, _ = fmt.Fprintf(w, "and %d more\n", report.MoreDamages)
 		}
+		writeCosigned(w, &v.LastCosigned)
 	})
 	if err == nil && !v.Whole {
 		err = exitWith(exitFailure)
