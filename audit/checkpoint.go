@@ -131,6 +131,18 @@ func NewVerifier(origin string, key ed25519.PublicKey) (note.Verifier, error) {
 	return verifier, nil
 }
 
+// NewVerifiers is [NewVerifier] for each of keys.
+func NewVerifiers(origin string, keys ...ed25519.PublicKey) ([]note.Verifier, error) {
+	verifiers := make([]note.Verifier, len(keys))
+	for i, key := range keys {
+		var err error
+		if verifiers[i], err = NewVerifier(origin, key); err != nil {
+			return nil, err
+		}
+	}
+	return verifiers, nil
+}
+
 // NewSigner makes a note signer of a key that stays where it is, in a Tink keyset or a
 // KMS: sign must return the raw 64-byte Ed25519 signature (RFC 8032) under key.
 func NewSigner(origin string, key ed25519.PublicKey, sign func(message []byte) ([]byte, error)) (note.Signer, error) {

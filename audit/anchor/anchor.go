@@ -91,13 +91,13 @@ func Read(r io.Reader) ([]Anchor, error) {
 	}
 }
 
-// Open returns the checkpoints of anchors, in order. Each must be signed by the log's key,
-// and none smaller than one before it: such a file was put together, or its log rolled back. An
+// Open returns the checkpoints of anchors, in order. Each must be signed by a key of the log,
+// the one that signs now or a former one, and none smaller than one before it: such a file was put together, or its log rolled back. An
 // error wraps [privacy.ErrDamaged] and names the line, from one up.
-func Open(anchors []Anchor, verifier note.Verifier) ([]audit.Checkpoint, error) {
+func Open(anchors []Anchor, keys ...note.Verifier) ([]audit.Checkpoint, error) {
 	checkpoints := make([]audit.Checkpoint, len(anchors))
 	for i, a := range anchors {
-		c, err := audit.OpenCheckpoint(a.Note, verifier)
+		c, err := open(a.Note, keys)
 		if err != nil {
 			return nil, fmt.Errorf("anchor %d: %w", i+1, err)
 		}
@@ -113,4 +113,14 @@ func Open(anchors []Anchor, verifier note.Verifier) ([]audit.Checkpoint, error) 
 		}
 	}
 	return checkpoints, nil
+}
+
+func open(signed []byte, keys []note.Verifier) (c audit.Checkpoint, err error) {
+	err = fmt.Errorf("no key of the log is known: %w", privacy.ErrInvalid)
+	for _, key := range keys {
+		if c, err = audit.OpenCheckpoint(signed, key); err == nil {
+			break
+		}
+	}
+	return c, err
 }

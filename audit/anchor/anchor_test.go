@@ -35,9 +35,11 @@ func signed(t testing.TB, seed byte, size uint64, root byte) []byte {
 	return text
 }
 
-func verifier(t testing.TB) note.Verifier {
+func verifier(t testing.TB) note.Verifier { return verifierOf(t, 'k') }
+
+func verifierOf(t testing.TB, seed byte) note.Verifier {
 	t.Helper()
-	v, err := audit.NewVerifier(origin, key('k').Public().(ed25519.PublicKey))
+	v, err := audit.NewVerifier(origin, key(seed).Public().(ed25519.PublicKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +140,13 @@ func TestOpenRefuses(t *testing.T) {
 		if (err == nil) != (test.wrong == "") || err != nil && (!strings.Contains(err.Error(), test.wrong) || !errors.Is(err, privacy.ErrDamaged)) {
 			t.Errorf("%s: %v", test.name, err)
 		}
+	}
+	changed := []anchor.Anchor{{Note: signed(t, 'x', 6, 1)}, at(t, 7, 9)}
+	if c, err := anchor.Open(changed, verifier(t), verifierOf(t, 'x')); err != nil || len(c) != 2 || c[0].Size != 6 {
+		t.Errorf("by a former key, then by the one after it: %v, %v", c, err)
+	}
+	if _, err := anchor.Open(changed); err == nil {
+		t.Error("without a key anchors open")
 	}
 }
 

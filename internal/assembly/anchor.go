@@ -204,3 +204,14 @@ func (h *House) anchorGauges() []server.Gauge {
 		},
 	}
 }
+
+// CheckAnchors makes sure that a key of the log signed each of them, and that they follow one
+// another.
+func (h *House) CheckAnchors(anchors []anchor.Anchor) error {
+	keys, err := audit.NewVerifiers(h.Settings.Origin, h.signing.keys()...)
+	if err != nil {
+		return err
+	}
+	_, err = anchor.Open(anchors, keys...)
+	return err
+}

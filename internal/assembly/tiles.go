@@ -67,7 +67,7 @@ func (h *House) CheckReceipts(ctx context.Context, receipts []bundle.Receipt) (b
 			return bundle.ReceiptReport{}, err
 		}
 	}
-	verifier, err := audit.NewVerifier(h.Settings.Origin, h.Keys.LogPublicKey())
+	verifier, err := audit.NewVerifier(h.Settings.Origin, h.signing.current)
 	if err != nil {
 		return bundle.ReceiptReport{}, err
 	}

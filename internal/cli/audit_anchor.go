@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/anchor"
 	"github.com/mahrem/mahrem/internal/assembly"
 )
@@ -126,11 +125,7 @@ func (a *app) checkAnchors(house *assembly.House, path string, anchors []anchor.
 	if len(anchors) == 0 {
 		return nil
 	}
-	verifier, err := audit.NewVerifier(house.Settings.Origin, house.Keys.LogPublicKey())
-	if err != nil {
-		return err
-	}
-	if _, err := anchor.Open(anchors, verifier); err != nil {
+	if err := house.CheckAnchors(anchors); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	a.screen.notef("%d anchors of %s are signed by the log's key; the log must begin with each", len(anchors), path)
