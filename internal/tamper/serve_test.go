@@ -49,7 +49,9 @@ type shop struct {
 	*ground
 	// service and officer are tokens.
 	service, officer string
-	closing          atomic.Bool
+	// logKey is the file with the key of the signer, once there is one.
+	logKey  string
+	closing atomic.Bool
 
 	mu      sync.Mutex
 	servers []*exec.Cmd
@@ -58,11 +60,13 @@ type shop struct {
 	refused map[int]int    // answers without, by status
 }
 
+func (s *shop) home() string { return filepath.Join(s.dir, "home") }
+
 // mahrem returns the real command as a process.
 func (s *shop) mahrem(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLogChild$")
 	cmd.Env = append(os.Environ(), commandEnv+"="+strings.Join(args, "\n"),
-		"MAHREM_HOME="+filepath.Join(s.dir, "home"), "MAHREM_DATABASE_URL="+s.server.URL())
+		"MAHREM_HOME="+s.home(), "MAHREM_DATABASE_URL="+s.server.URL(), "MAHREM_LOG_KEY="+s.logKey)
 	return cmd
 }
 
@@ -170,14 +174,16 @@ func (s *shop) ask(client *http.Client) {
 	}
 }
 
-// TestKilledServers kills the real server, as it is run, while callers ask over HTTP, and
-// the database with it. Every answer that a caller has is in the log by its receipt, and
-// mahrem audit verify, with what the servers kept beside their keys, finds the log whole.
+// TestKilledServers kills the real server and the real signer, as they are run, while callers
+// ask over HTTP, and the database with them. Every answer that a caller has is in the log by
+// its receipt; the signer goes on by itself after each kill, and each checkpoint that it ever
+// kept is one of the log, none shorter than the one before; and mahrem audit verify, with what
+// servers and signer kept outside the database, finds the log whole.
 func TestKilledServers(t *testing.T) {
 	t.Parallel()
-	kills := 24
+	kills := 30
 	if testing.Short() {
-		kills = 3
+		kills = 4
 	}
 	s := &shop{ground: newGround(t, rand.New(rand.NewPCG(rand.Uint64(), 3))), told: map[string]int{}, refused: map[int]int{}} //nolint:gosec // a test
 	s.run("init")
@@ -189,6 +195,8 @@ func TestKilledServers(t *testing.T) {
 	s.run("intake", "load", filepath.Join(s.dir, "people.csv"), "--map", filepath.Join(s.dir, "people.yaml"))
 	s.service = strings.TrimSpace(s.run("token", "mint", "--role", "service", "--recipient", "recommender"))
 	s.officer = strings.TrimSpace(s.run("token", "mint", "--role", "dpo"))
+	signer := s.appoint()
+	t.Cleanup(signer.dismiss)
 	s.servers, s.at = make([]*exec.Cmd, 2), make([]string, 2)
 	t.Cleanup(func() {
 		s.closing.Store(true)
@@ -206,11 +214,25 @@ func TestKilledServers(t *testing.T) {
 	for range 8 {
 		callers.Go(func() { s.ask(client) })
 	}
+	signer.awaitBeyond(signer.size())
 	counts := map[string]int{}
-	for range kills {
+	for killed := range kills {
 		s.work(20 + s.random.IntN(100))
 		time.Sleep(time.Duration(s.random.Int64N(int64(100 * time.Millisecond))))
-		switch n := s.random.IntN(4); n {
+		n := s.random.IntN(6)
+		if killed == 0 {
+			n = 5 // each of a short run, too
+		}
+		switch n {
+		case 4, 5:
+			counts["signer"]++
+			before := signer.size()
+			if s.random.IntN(2) == 0 { // not long after it has signed
+				signer.awaitBeyond(before)
+				before = signer.size()
+			}
+			signer.kill()
+			signer.awaitBeyond(before)
 		case 0:
 			counts["postmaster"]++
 			s.killPostmaster()
@@ -221,13 +243,14 @@ func TestKilledServers(t *testing.T) {
 			}
 		default:
 			counts["server"]++
-			i := n - 2
+			i := n % 2
 			kill9(s.servers[i].Process.Pid)
 			_ = s.servers[i].Wait()
 			s.serve(i)
 		}
 	}
 	s.work(50)
+	signer.awaitBeyond(signer.size()) // nobody has to come for it, whatever was killed
 	s.closing.Store(true)
 	for _, server := range s.servers {
 		kill9(server.Process.Pid)
@@ -237,13 +260,34 @@ func TestKilledServers(t *testing.T) {
 	if entries, _, size := s.lost(); entries != 0 || size == 0 {
 		t.Errorf("%d of %d answers are not in the log", entries, len(s.acks))
 	}
-	out := s.run("audit", "verify")
+	s.compareReceipts()
+	signer.dismiss()
+	s.run("auditd", "status") // its exit code says whether it refuses
+	kept := signer.kept()
+	out := s.run(append([]string{"audit", "verify"}, kept...)...)
 	if !strings.HasPrefix(out, "OK, ") {
 		t.Errorf("after the kills: %s", out)
 	}
 	if s.told["/v1/query"] == 0 || s.told["/v1/consents"] == 0 {
 		t.Errorf("answers by path: %v", s.told)
 	}
-	fmt.Printf("%d kills (mahrem serve %d, backends %d, postmaster %d): %d answers over HTTP have receipts %v, 0 are missing from the log; refused meanwhile by status: %v; %s",
-		kills, counts["server"], counts["backend"], counts["postmaster"], len(s.acks), s.told, s.refused, out)
+	fmt.Printf("%d kills (mahrem serve %d, mahrem auditd %d, backends %d, postmaster %d): %d answers over HTTP have receipts %v, 0 are missing from the log; "+
+		"%d checkpoints that auditd kept, all of this log, none shorter than one before; refused meanwhile by status: %v; %s",
+		kills, counts["server"], counts["signer"], counts["backend"], counts["postmaster"], len(s.acks), s.told, len(kept)/2, s.refused, out)
+}
+
+// compareReceipts has the product compare what callers were told with the log.
+func (s *shop) compareReceipts() {
+	s.t.Helper()
+	var answers strings.Builder
+	for index, hash := range s.acks {
+		fmt.Fprintf(&answers, `{"log":{"index":%d,"leaf_hash":"%x"}}`+"\n", index, hash)
+	}
+	path := filepath.Join(s.dir, "answers.ndjson")
+	if err := os.WriteFile(path, []byte(answers.String()), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if out := s.run("audit", "prove", "--receipt", path); !strings.HasPrefix(out, fmt.Sprintf("OK: %d of %[1]d receipts", len(s.acks))) {
+		s.t.Errorf("receipts of %d answers: %s", len(s.acks), out)
+	}
 }
