@@ -128,6 +128,16 @@ func TestErasedPeopleAreErasedAgain(t *testing.T) {
 	}
 	restore()
 	look(house, Returned{People: people, Erased: forget})
+	// Before the sweep came by they are back again, and again.
+	for range 2 {
+		restore()
+		look(house, Returned{People: people, Erased: forget})
+	}
+	var unswept, erasures int
+	const left = `select count(*) filter (where data_subject_id is not null), count(*) from dsar.erasure`
+	if err := pool.QueryRow(t.Context(), left).Scan(&unswept, &erasures); err != nil || unswept != forget || erasures != 4*forget {
+		t.Errorf("%d of %d erasures have something to sweep, %v, want %d of %d", unswept, erasures, err, forget, 4*forget)
+	}
 
 	if _, err := house.Eraser.Sweep(t.Context(), dsar.ErasureID{}, nil); err != nil {
 		t.Fatal(err)
