@@ -78,9 +78,24 @@ func (h *House) ledgerRecords(ctx context.Context, people []privacy.DataSubjectI
 	return records, err
 }
 
-// tendReturned looks for people who are back when a server starts, and each day.
+// CheckReturned erases everybody again who is back. A server does so before it answers
+// anything: nobody who was erased is answered about. Progress may be nil.
+func (h *House) CheckReturned(ctx context.Context, progress func(done int64)) (Returned, error) {
+	r, err := h.EraseReturned(ctx, recovery, progress)
+	if err != nil {
+		return r, fmt.Errorf("looking whether people who were erased are back, before which nothing is answered: %w", err)
+	}
+	return r, nil
+}
+
+// tendReturned looks for people who are back each day, after [House.CheckReturned] did.
 func (h *House) tendReturned() {
+	checked := false // when the server started
 	h.tend(chore{24 * time.Hour, "nobody looked whether people who were erased are back, it is tried again tomorrow", func(ctx context.Context) error {
+		if !checked {
+			checked = true
+			return nil
+		}
 		_, err := h.EraseReturned(ctx, recovery, nil)
 		return err
 	}})

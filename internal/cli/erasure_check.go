@@ -15,7 +15,7 @@ the log, which outlive the entries that they stood in. Whoever is found was eras
 back with an older copy of the keys or of their data: they are erased again, with
 erasure.replayed in the log. The erasure ledger is not needed for it.
 
-mahrem serve does so when it starts and each day. After the restore of a whole database run
+mahrem serve does so before it answers anything, and each day. After the restore of a whole database run
 mahrem erasure replay, which also knows whose identifiers must stay out.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			house, err := a.open(cmd.Context())

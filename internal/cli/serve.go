@@ -26,6 +26,9 @@ func (a *app) serveCommand() *cobra.Command {
 every second. At the end running requests are finished, and the log is closed after
 the last of them: nothing that was answered is missing from it.
 
+At the beginning it looks whether somebody who was erased is back, from an older copy, and
+erases them again; nothing is answered before that.
+
 With --policies the directory, file or URL is watched, and a signed bundle that changes
 is activated without a failed query. One that is unsigned, expired, older than what was
 active, does not compile or fails a scenario of its own is refused: the last good one
@@ -64,6 +67,16 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 		return err
 	}
 	defer a.close(house)
+	// Before anything is answered, refreshed or delivered.
+	looking := newBar(a.screen.err, "looking for erased people", "people", -1)
+	returned, err := house.CheckReturned(ctx, func(done int64) { looking.set(done, -1) })
+	looking.finish()
+	if err != nil {
+		return err
+	}
+	if returned.Erased > 0 {
+		a.screen.notef("%d people who had been erased were in the database again, and are erased again", returned.Erased)
+	}
 	by := privacy.Principal{ID: "server", Role: privacy.RoleAuditor}
 	if _, err := house.Log.Append(ctx, audit.Event{Kind: audit.ServerStarted, Principal: by, Outcome: audit.Done, Policy: house.PolicyDigest()}); err != nil {
 		return fmt.Errorf("logging the start: %w", err)
