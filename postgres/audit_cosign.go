@@ -107,15 +107,16 @@ func (s *Signer) judge(ctx context.Context, err error) error {
 func (s *Signer) alarm(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && errors.Is(err, privacy.ErrDamaged) {
+	if errors.Is(err, witness.ErrForked) || errors.Is(err, ErrRolledBack) {
 		s.alarms[name] = err
 	} else if err == nil {
 		delete(s.alarms, name)
 	}
 }
 
-// Alarms are what witnesses say that must not be: that the log was forked or rolled back,
-// or what is no answer. A witness that is merely away is none.
+// Alarms are what witnesses say that must not be: that the log was forked or rolled back.
+// A witness that is merely away is none, nor is one whose answers make no sense, such as a
+// page of a proxy: that says nothing of the log.
 func (s *Signer) Alarms() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -169,6 +169,9 @@ func TestWitnessesCosign(t *testing.T) {
 	if got := status(); got.Quorum {
 		t.Errorf("a forged cosignature was counted: %+v", got)
 	}
+	if s.Alarms() != nil {
+		t.Errorf("alarm about the log for an answer that says nothing of it: %v", s.Alarms())
+	}
 }
 
 // TestStoredCosignaturesAreNotBelieved: what somebody writes into the table is counted by

@@ -3,8 +3,11 @@ package witness_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -273,4 +276,43 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("checked %+v", c)
 		}
 	})
+}
+
+// TestWitnessThatOnceNamedTooLargeASizeIsAskedAgain: what an answer names is signed by
+// nobody, and an http address can be answered by anybody on the way.
+func TestWitnessThatOnceNamedTooLargeASizeIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.grow(300, "entry")
+	w := witnesstest.New(t, "w.example", h.key)
+	var lie atomic.Bool
+	carrier := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if lie.Load() {
+			out.WriteHeader(http.StatusConflict)
+			_, _ = io.WriteString(out, "9223372036854775807\n")
+			return
+		}
+		w.ServeHTTP(out, r)
+	}))
+	t.Cleanup(carrier.Close)
+	policy := mustPolicy(t, "witness W "+w.Key()+" "+carrier.URL+"\nquorum W\n")
+	collector := mustCollector(t, policy, h.prove)
+	if _, failed := collect(t, collector, h, 100); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	lie.Store(true)
+	_, failed := collect(t, collector, h, 200)
+	var ahead *witness.AheadError
+	if !errors.As(failed["W"], &ahead) {
+		t.Errorf("too large a size: %v", failed)
+	}
+	lie.Store(false)
+	for _, size := range []int64{200, 300} {
+		if _, failed := collect(t, collector, h, size); len(failed) > 0 {
+			t.Errorf("size %d: %v", size, failed)
+		}
+	}
+	if w.Size(origin) != 300 {
+		t.Errorf("the witness is at %d", w.Size(origin))
+	}
 }

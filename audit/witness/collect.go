@@ -92,18 +92,18 @@ const maxTries = 4
 func (a *asked) ask(ctx context.Context, signed []byte, checkpoint audit.Checkpoint, prove Prover) (Cosignature, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Nobody signs the size that an answer names. One that is too large is therefore no
+	// reason not to ask again: it would silence the witness for ever.
+	old := min(a.size, checkpoint.Size)
 	for range maxTries {
-		if a.size > checkpoint.Size {
-			return Cosignature{}, &AheadError{a.size}
-		}
 		var proof []tlog.Hash
-		if a.size > 0 && a.size < checkpoint.Size {
+		if old > 0 && old < checkpoint.Size {
 			var err error
-			if proof, err = prove(ctx, a.size, checkpoint.Size); err != nil {
+			if proof, err = prove(ctx, old, checkpoint.Size); err != nil {
 				return Cosignature{}, fmt.Errorf("proving growth to witness: %w", err)
 			}
 		}
-		cosignature, err := a.client.Add(ctx, signed, a.size, proof)
+		cosignature, err := a.client.Add(ctx, signed, old, proof)
 		var other *SizeError
 		switch {
 		case err == nil:
@@ -111,10 +111,12 @@ func (a *asked) ask(ctx context.Context, signed []byte, checkpoint audit.Checkpo
 			return cosignature, nil
 		case !errors.As(err, &other):
 			return Cosignature{}, err
-		case other.Size == a.size:
+		case other.Size == old:
 			return Cosignature{}, fmt.Errorf("witness refuses the size that it names: %w", privacy.ErrDamaged)
+		case other.Size > checkpoint.Size:
+			return Cosignature{}, &AheadError{other.Size}
 		}
-		a.size = other.Size
+		old = other.Size
 	}
 	return Cosignature{}, fmt.Errorf("witness names another size each time: %w", privacy.ErrUnavailable)
 }
