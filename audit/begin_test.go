@@ -72,7 +72,11 @@ func prunedLog(t testing.TB, config VerifyConfig, sign func(Checkpoint) []byte, 
 			binary.BigEndian.PutUint64(leaf[:], index)
 			hash = LeafHash(leaf[:])
 		} else {
-			entry, err := encoder.NewEntry(Event{Kind: ServerStarted, Outcome: Done})
+			event := Event{Kind: ServerStarted, Outcome: Done}
+			if index == m.begin+30 {
+				event.Kind = LogArchived
+			}
+			entry, err := encoder.NewEntry(event)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,5 +241,40 @@ func TestAppendTile(t *testing.T) {
 				t.Fatalf("tile %d of level %d differs", f.N, f.Level)
 			}
 		}
+	}
+}
+
+// TestVerifyHiddenBeginning: a log that claims to begin later, and in which nothing says that
+// what was before was archived, lacks its beginning.
+func TestVerifyHiddenBeginning(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := NewSigner("log.example", public, func(m []byte) ([]byte, error) { return ed25519.Sign(private, m), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := VerifyConfig{}
+	if config.Verifier, err = NewVerifier("log.example", public); err != nil {
+		t.Fatal(err)
+	}
+	sign := func(c Checkpoint) []byte {
+		signed, err := SignCheckpoint(c, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	end := uint64(PartitionSize + 30) // before the entry that says so
+	log := prunedLog(t, config, sign, []uint64{end}, nil)
+	log.size, log.entries, log.roots = end, log.entries[:30], log.roots[:1]
+	report, err := Verify(t.Context(), log, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad, _ := report.FirstBad(); report.ExitCode() != 1 || bad.Index != 0 || bad.Kind != EntryMissing {
+		t.Errorf("a log without its beginning: %v", report.Damages)
 	}
 }

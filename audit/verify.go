@@ -61,6 +61,9 @@ func Verify(ctx context.Context, source Source, config VerifyConfig) (Report, er
 	if err := v.run(); err != nil {
 		return Report{}, fmt.Errorf("verifying log: %w", err)
 	}
+	if begin > 0 && !v.saysArchived && v.edge.Size() == size {
+		v.found(0, EntryMissing, "%d in a row, and no entry says that they were archived", begin)
+	}
 	if len(v.archived) > 0 && v.report.Whole() {
 		return Report{}, fmt.Errorf("comparing log with a kept checkpoint of size %d, for which the archive is needed: %w", v.archived[0], ErrArchived)
 	}
@@ -107,7 +110,11 @@ type verification struct {
 	took     bool   // a checkpoint by the key that signs now was seen
 	full     []FullTile
 
-	broken   bool     // what was kept of dropped entries does not suffice to go on
+	broken bool // what was kept of dropped entries does not suffice to go on
+	// saysArchived: some entry says that entries were archived. That is written before they are
+	// dropped, so it is never dropped with them.
+	saysArchived bool
+
 	archived []uint64 // sizes of kept checkpoints that need the archive
 }
 
@@ -212,6 +219,8 @@ func (v *verification) check(e *StoredEntry) tlog.Hash {
 		v.found(e.Index, EntryMalformed, "")
 	case entry.Kind == ClockSetBack:
 		v.report.ClockSetBack++
+	case entry.Kind == LogArchived:
+		v.saysArchived = true
 	case entry.Kind == LogRestored && len(v.report.Restored) < maxDamages:
 		v.report.Restored = append(v.report.Restored, Restored{Index: e.Index, Time: entry.Time, Lost: entry.List})
 	}
