@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -69,10 +73,19 @@ type Damage struct {
 func (d Damage) String() string {
 	text := fmt.Sprintf("index %d: %s", d.Index, d.Kind)
 	if d.Path != "" {
-		text += ": " + d.Path
+		text += ": " + Printable(d.Path)
 	}
 	if d.Detail != "" {
-		text += " (" + d.Detail + ")"
+		text += " (" + Printable(d.Detail) + ")"
+	}
+	return text
+}
+
+// Printable quotes a text that has something in it that a terminal would not print but
+// obey, such as the name of a file that somebody else chose.
+func Printable(text string) string {
+	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) || !utf8.ValidString(text) {
+		return strconv.QuoteToASCII(text)
 	}
 	return text
 }

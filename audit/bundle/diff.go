@@ -36,6 +36,8 @@ type Difference struct {
 	// it is known only if both are bundles with what is needed; Known says so.
 	First uint64 `json:"first_index"`
 	Known bool   `json:"first_index_known"`
+	// OwnKeys is true if no key was given, and that which lies in both counted.
+	OwnKeys bool `json:"own_keys"`
 }
 
 // Whole reports whether nothing of the older state is lost.
@@ -49,6 +51,12 @@ type State struct {
 
 // StateOf is the state that a bundle holds.
 func StateOf(b *Bundle) State { return State{b.checkpoint, b} }
+
+// SameKey reports whether two bundles were opened by one key.
+func (s *State) SameKey(other *State) bool {
+	a, b := s.bundle, other.bundle
+	return a != nil && b != nil && a.verifier.Name() == b.verifier.Name() && a.verifier.KeyHash() == b.verifier.KeyHash()
+}
 
 // CheckpointState is the state of a signed checkpoint that somebody kept. The error wraps
 // [privacy.ErrDamaged].

@@ -53,7 +53,8 @@ func (d Dir) Read(_ context.Context, path string, limit int) ([]byte, error) {
 
 // walk calls visit for everything in the directory but folders, with its path.
 func (d Dir) walk(visit func(path string, entry fs.DirEntry) error) error {
-	return filepath.WalkDir(string(d), func(name string, entry fs.DirEntry, err error) error {
+	// The directory may be named by a link to it; nothing in it may be one.
+	return filepath.WalkDir(string(d)+string(filepath.Separator), func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

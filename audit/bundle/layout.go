@@ -55,8 +55,11 @@ func FactsPath(pair Pair) string {
 // unless it is Size.
 type Range struct{ Begin, End, Size uint64 }
 
+// maxSize is more than the tiles that have paths can hold.
+const maxSize = 1 << 55
+
 func (r Range) valid() bool {
-	return r.Begin < r.End && r.End <= r.Size && r.Size < 1<<55 && r.Begin%audit.TileWidth == 0 && (r.End == r.Size || r.End%audit.TileWidth == 0)
+	return r.Begin < r.End && r.End <= r.Size && r.Size < maxSize && r.Begin%audit.TileWidth == 0 && (r.End == r.Size || r.End%audit.TileWidth == 0)
 }
 
 // has reports whether a file of the tree belongs to the range.

@@ -147,7 +147,7 @@ func (v *verification) gatherRoot(j *job, r *rootAt) {
 		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: not signed by a known key", r.size)})
 	case r.fits:
 		v.good = r.size
-		if r.path == "" {
+		if r.path == "" && r.size > v.report.Kept.Size {
 			v.report.Kept = r.checkpoint
 		}
 	case !j.sure: // the place is known better

@@ -78,6 +78,21 @@ func (b *Bundle) open(ctx context.Context) error {
 	return nil
 }
 
+// BeginOf is the first entry of a bundle as its manifest says, whoever signed it: to put
+// the parts of a log in order before they are checked. Without a manifest it is zero.
+func BeginOf(ctx context.Context, files Files) (uint64, error) {
+	signed, err := files.Read(ctx, ManifestPath, maxManifest)
+	if err != nil {
+		return 0, unreadable(err)
+	}
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	m, err := ParseManifest(text + "\n")
+	if err != nil {
+		return 0, nil // verifying it says what is wrong
+	}
+	return m.Begin, nil
+}
+
 // readKey reads a public key that lies in a bundle.
 func readKey(ctx context.Context, files Files, path string) (note.Verifier, error) {
 	text, err := files.Read(ctx, path, maxKey)

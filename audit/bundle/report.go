@@ -45,6 +45,11 @@ type Report struct {
 	ClockSetBack uint64
 	// NotChecked says what could not be, and why.
 	NotChecked []string
+	// Note is the checkpoint with its signatures, if one of the log's keys signed it.
+	Note []byte
+	// KeptUnchecked are those of [VerifyConfig.Kept], by their place in it, of which this part of
+	// the log shows nothing: neither that it begins with them nor that it does not.
+	KeptUnchecked []int
 }
 
 // maxDamages bounds a report; what comes later is only counted.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -142,7 +143,9 @@ func (v *verification) readManifest(ctx context.Context, keys []string) error {
 		if err != nil {
 			return err
 		}
-		v.logKeys = append(v.logKeys, verifier)
+		if !slices.ContainsFunc(keys, func(log string) bool { return strings.HasPrefix(text, SignerName(nameOf(log))+"+") }) {
+			v.logKeys = append(v.logKeys, verifier) // others sign manifests, and must not sign checkpoints
+		}
 	}
 	if signed == nil {
 		return nil
@@ -174,6 +177,12 @@ func (v *verification) readManifest(ctx context.Context, keys []string) error {
 	return nil
 }
 
+// nameOf is the name of a key.
+func nameOf(key string) string {
+	name, _, _ := strings.Cut(key, "+")
+	return name
+}
+
 // openCheckpoint opens a checkpoint with any of the log's keys.
 func (v *verification) openCheckpoint(signed []byte) (c audit.Checkpoint, err error) {
 	for _, verifier := range v.logKeys {
@@ -203,6 +212,11 @@ func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bo
 		return v.withoutCheckpoint()
 	}
 	if v.manifest.Origin == "" {
+		if c.Size >= maxSize {
+			damage.Kind, damage.Detail = audit.CheckpointAltered, fmt.Sprintf("no log has %d entries", c.Size)
+			v.findings.found(damage)
+			return v.withoutCheckpoint()
+		}
 		v.manifest = Manifest{Origin: c.Origin, Range: Range{End: c.Size, Size: c.Size}, Root: c.Root}
 		v.report.Manifest = false
 	}
@@ -212,7 +226,7 @@ func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bo
 		v.findings.found(damage)
 		return v.withoutCheckpoint()
 	}
-	v.report.Signed = c
+	v.report.Signed, v.report.Note = c, v.signed
 	if v.config.Witnessed != nil {
 		if err := v.config.Witnessed(v.signed, v.logKeys); err != nil {
 			v.findings.found(audit.Damage{Index: c.Size, Kind: NoQuorum, Path: CheckpointPath, Detail: err.Error()})
@@ -229,16 +243,22 @@ func (v *verification) withoutCheckpoint() (audit.Checkpoint, bool, error) {
 }
 
 func (v *verification) openKept() error {
-	for _, signed := range v.config.Kept {
+	for i, signed := range v.config.Kept {
 		c, err := v.openCheckpoint(signed)
 		if err != nil {
 			return fmt.Errorf("a checkpoint that was kept was not signed by a known key: %w", errors.Join(err, privacy.ErrInvalid))
 		}
 		v.kept = append(v.kept, c)
-		if c.Size > v.manifest.Size {
+		switch {
+		case c.Size > v.manifest.Size:
 			v.findings.found(audit.Damage{Index: v.manifest.Size, Kind: audit.EntriesCut, Detail: fmt.Sprintf("a checkpoint of size %d was kept", c.Size)})
-		} else if c.Size < v.manifest.Begin || c.Size > v.manifest.End {
-			v.report.NotChecked = append(v.report.NotChecked, fmt.Sprintf("the checkpoint of size %d that was kept: its last entries are not in this part of the log", c.Size))
+		case c.Size >= v.manifest.Begin && c.Size <= v.manifest.End: // compared with the tree
+		case c.Size < v.manifest.Size:
+			v.report.KeptUnchecked = append(v.report.KeptUnchecked, i)
+		case c.Root != v.manifest.Root:
+			v.findings.found(audit.Damage{Index: v.good, Kind: audit.KeptForked, Detail: fmt.Sprintf("size %d", c.Size)})
+		case c.Size > v.report.Kept.Size:
+			v.report.Kept = c
 		}
 	}
 	return nil

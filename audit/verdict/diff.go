@@ -25,7 +25,12 @@ func Diff(ctx context.Context, older, newer string, options Options) (d bundle.D
 	if err != nil {
 		return d, fmt.Errorf("%s: %w", newer, err)
 	}
-	return bundle.Diff(ctx, a, b)
+	if len(options.Keys) == 0 && !a.SameKey(&b) {
+		return d, fmt.Errorf("no key was given, and %s and %s have different ones; say with --key whose signature counts: %w", older, newer, privacy.ErrInvalid)
+	}
+	d, err = bundle.Diff(ctx, a, b)
+	d.OwnKeys = len(options.Keys) == 0
+	return d, err
 }
 
 // openState opens a state by whichever of the keys fits, or a bundle by its own if there is none.

@@ -19,10 +19,13 @@ type Input struct {
 	Kept []string
 	// Witnesses is a file with a policy, TokenFile one with a token.
 	Witnesses, TokenFile string
+	// Part is [Options.Part].
+	Part bool
 }
 
 // Read reads the files that are named. The error wraps [privacy.ErrInvalid].
 func (i *Input) Read() (o Options, err error) {
+	o.Part = i.Part
 	for _, key := range i.Keys {
 		text := key
 		if strings.Count(key, "+") < 2 {
@@ -32,11 +35,15 @@ func (i *Input) Read() (o Options, err error) {
 			}
 			text = string(content)
 		}
+		given := len(o.Keys)
 		// A file may have several keys, one a line.
 		for line := range strings.Lines(text) {
 			if line = strings.TrimSpace(line); line != "" {
 				o.Keys = append(o.Keys, line)
 			}
+		}
+		if len(o.Keys) == given { // else the key that lies in the bundle would count
+			return o, fmt.Errorf("--key: there is no key in it: %w", privacy.ErrInvalid)
 		}
 	}
 	for _, path := range i.Kept {
@@ -49,6 +56,9 @@ func (i *Input) Read() (o Options, err error) {
 	if i.Witnesses != "" {
 		if o.Policy, err = readFile("--witnesses", i.Witnesses, witness.MaxPolicy); err != nil {
 			return o, err
+		}
+		if len(o.Policy) == 0 { // else no witness would be demanded
+			return o, fmt.Errorf("--witnesses: %s is empty: %w", i.Witnesses, privacy.ErrInvalid)
 		}
 	}
 	if i.TokenFile != "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 )
 
@@ -27,13 +28,20 @@ func (v *Verdict) write(b *strings.Builder) {
 	if v.ClockSetBack > 0 {
 		fmt.Fprintf(b, "The clock was set back %d times; entries stand in the order in which they were written.\n", v.ClockSetBack)
 	}
-	if !v.Whole {
+	if v.IsBroken() {
 		v.writeDamages(b)
 		return
 	}
-	fmt.Fprintf(b, "OK, %d entries, checkpoint %s %d %s\n", v.Entries-v.Begin, v.Origin, v.Signed, v.Root[:16])
-	if v.Begin > 0 {
-		fmt.Fprintf(b, "They are those from index %d to %d.\n", v.Begin, v.Entries-1)
+	word := "OK"
+	if !v.Whole {
+		word = "NOT ALL CHECKED; what is here fits"
+	}
+	fmt.Fprintf(b, "%s, %d entries, checkpoint %s %d %s\n", word, v.Entries-v.Begin, audit.Printable(v.Origin), v.Signed, v.Root[:16])
+	if v.Begin > 0 || v.Entries < v.Signed {
+		fmt.Fprintf(b, "PART OF A LOG: they are those from index %d to %d of %d.\n", v.Begin, v.Entries-1, v.Signed)
+	}
+	for _, what := range v.Undecided {
+		fmt.Fprintf(b, "Could not be checked: %s.\n", what)
 	}
 	if v.Files > 0 {
 		fmt.Fprintf(b, "%d files, none missing, none more; %d checkpoints of the same log.\n", v.Files, v.Checkpoints)
@@ -67,7 +75,7 @@ func (v *Verdict) writeDamages(b *strings.Builder) {
 		fmt.Fprintf(b, "%12s  %s", where, d.Kind)
 		for _, detail := range []string{d.Path, d.Detail} {
 			if detail != "" {
-				b.WriteString("  " + detail)
+				b.WriteString("  " + audit.Printable(detail))
 			}
 		}
 		b.WriteByte('\n')

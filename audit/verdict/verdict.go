@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 	"github.com/mahrem/mahrem/audit/witness"
-	"github.com/mahrem/mahrem/privacy"
 )
 
 // Options are what an auditor brings along.
@@ -30,10 +28,14 @@ type Options struct {
 	Policy []byte
 	// Token is for a log that is served.
 	Token string
+	// Part says that the auditor knows that entries before or behind are not there. Without it
+	// a part of a log is not whole.
+	Part bool
 }
 
 // Verdict is what is said about a log, or about a part of it.
 type Verdict struct {
+	// Whole is true if nothing is wrong and nothing that was asked for is unchecked.
 	Whole bool `json:"whole"`
 	// Place is what was checked.
 	Place  string `json:"place"`
@@ -60,17 +62,26 @@ type Verdict struct {
 	FirstBad     *uint64          `json:"first_bad_index,omitempty"`
 	Damages      []audit.Damage   `json:"damages"`
 	MoreDamages  int              `json:"more_damages,omitempty"`
-	// NotChecked says what was not, and why.
+	// Undecided says what was asked for and could not be checked with what is there.
+	Undecided []string `json:"undecided"`
+	// NotChecked says what nobody asked for, and was not checked.
 	NotChecked []string `json:"not_checked"`
 }
 
-// ExitCode is 0 for a whole log and 1 for a broken one.
+// ExitCode is 0 for a whole log, 1 for a broken one, and 2 if something that was asked for
+// could not be checked.
 func (v *Verdict) ExitCode() int {
-	if v.Whole {
+	switch {
+	case v.Whole:
 		return 0
+	case v.IsBroken():
+		return 1
 	}
-	return 1
+	return 2
 }
+
+// IsBroken reports whether something is wrong.
+func (v *Verdict) IsBroken() bool { return len(v.Damages) > 0 }
 
 // Open returns the files of a bundle in a directory, or of a log that is served if the place
 // begins with http. The error wraps [privacy.ErrInvalid].
@@ -83,9 +94,52 @@ func Open(place, token string) (bundle.Files, error) {
 
 // Of checks a place. An error says that it could not be checked, and nothing about the log.
 func Of(ctx context.Context, place string, options Options) (Verdict, error) {
-	files, err := Open(place, options.Token)
+	v, report, err := of(ctx, place, &options)
 	if err != nil {
 		return Verdict{}, err
+	}
+	for _, i := range report.KeptUnchecked {
+		v.undecided("%s: its last entries are not in this part of the log", keptName(options.Kept[i]))
+	}
+	if !options.Part {
+		v.wantFirst()
+		v.wantLast()
+	}
+	return v, nil
+}
+
+// wantFirst and wantLast say that entries before and behind are not there.
+func (v *Verdict) wantFirst() {
+	if v.Begin > 0 && !v.IsBroken() {
+		v.undecided("entries 0 to %d: they are not here", v.Begin-1)
+	}
+}
+
+func (v *Verdict) wantLast() {
+	if v.Entries < v.Signed && !v.IsBroken() {
+		v.undecided("entries %d to %d: they are not here", v.Entries, v.Signed-1)
+	}
+}
+
+func (v *Verdict) undecided(format string, args ...any) {
+	v.Undecided = append(v.Undecided, fmt.Sprintf(format, args...))
+	v.note()
+}
+
+// keptName says which checkpoint was kept.
+func keptName(signed []byte) string {
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	c, err := audit.ParseCheckpoint(text + "\n")
+	if err != nil {
+		return "a checkpoint that was kept"
+	}
+	return fmt.Sprintf("the checkpoint of size %d that was kept", c.Size)
+}
+
+func of(ctx context.Context, place string, options *Options) (Verdict, bundle.Report, error) {
+	files, err := Open(place, options.Token)
+	if err != nil {
+		return Verdict{}, bundle.Report{}, err
 	}
 	config := bundle.VerifyConfig{Keys: options.Keys, Kept: options.Kept, Visit: options.Visit, Progress: options.Progress}
 	if _, ok := files.(*served); ok {
@@ -95,7 +149,7 @@ func Of(ctx context.Context, place string, options Options) (Verdict, error) {
 	if len(options.Policy) > 0 {
 		policy, err := witness.ParsePolicy(options.Policy)
 		if err != nil {
-			return Verdict{}, err
+			return Verdict{}, bundle.Report{}, err
 		}
 		for line := range strings.Lines(string(options.Policy)) {
 			if f := strings.Fields(line); len(options.Keys) == 0 && len(f) > 1 && f[0] == "log" {
@@ -114,7 +168,7 @@ func Of(ctx context.Context, place string, options Options) (Verdict, error) {
 	}
 	report, err := bundle.Verify(ctx, files, config)
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, bundle.Report{}, err
 	}
 	v := newVerdict(place, &report)
 	for i := range cosigned.Cosignatures {
@@ -129,14 +183,14 @@ func Of(ctx context.Context, place string, options Options) (Verdict, error) {
 	if len(options.Kept) == 0 {
 		v.NotChecked = append(v.NotChecked, "whether this is the log that was shown to others: no checkpoint that somebody kept was given")
 	}
-	return v, nil
+	return v, report, nil
 }
 
 func newVerdict(place string, r *bundle.Report) Verdict {
 	v := Verdict{
 		Whole: r.Whole(), Place: place, Origin: r.Origin, Begin: r.Range.Begin, Entries: r.Size, Signed: r.Signed.Size, Root: hex.EncodeToString(r.Root[:]),
 		Checkpoints: r.Checkpoints, Files: r.Files, Kept: r.Kept.Size, OwnKeys: r.OwnKeys, Restored: r.Restored, ClockSetBack: r.ClockSetBack,
-		Damages: r.Damages, MoreDamages: r.MoreDamages, Cosigned: []string{}, NotChecked: r.NotChecked,
+		Damages: r.Damages, MoreDamages: r.MoreDamages, Cosigned: []string{}, Undecided: []string{}, NotChecked: r.NotChecked,
 	}
 	if v.Damages == nil {
 		v.Damages = []audit.Damage{}
@@ -156,57 +210,7 @@ func (v *Verdict) note() {
 	slices.SortStableFunc(v.Damages, func(a, b audit.Damage) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Path, b.Path))
 	})
-	if v.Whole = len(v.Damages) == 0; !v.Whole {
+	if v.Whole = !v.IsBroken() && len(v.Undecided) == 0; v.IsBroken() {
 		v.FirstBad = &v.Damages[0].Index
 	}
-}
-
-// OfParts checks several bundles that are parts of one log, such as an archive of old entries
-// and the rest: each by itself, and that each begins where the one before ends and goes on
-// from its checkpoint. One verdict for each comes back, in the order of the log.
-func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, error) {
-	type part struct {
-		place string
-		begin uint64
-		note  []byte
-	}
-	var parts []part
-	for _, place := range places {
-		files, err := Open(place, options.Token)
-		if err != nil {
-			return nil, err
-		}
-		b, err := bundle.Open(ctx, files, nil)
-		if err != nil && !errors.Is(err, privacy.ErrDamaged) {
-			return nil, err
-		}
-		p := part{place: place}
-		if err == nil {
-			p.begin, p.note = b.Range().Begin, b.Note()
-		}
-		parts = append(parts, p)
-	}
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.begin, b.begin) })
-	var verdicts []Verdict
-	for i, p := range parts {
-		o := options
-		o.Kept = slices.Clone(options.Kept)
-		if i > 0 && parts[i-1].note != nil && len(verdicts[i-1].Damages) == 0 {
-			o.Kept = append(o.Kept, parts[i-1].note)
-		}
-		v, err := Of(ctx, p.place, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.place, err)
-		}
-		if i > 0 && v.Begin != verdicts[i-1].Entries {
-			kind := audit.EntryMissing
-			if v.Begin < verdicts[i-1].Entries {
-				kind = audit.EntryRepeated
-			}
-			v.Damages = append(v.Damages, audit.Damage{Index: verdicts[i-1].Entries, Kind: kind, Detail: fmt.Sprintf("%s begins with entry %d", p.place, v.Begin)})
-			v.note()
-		}
-		verdicts = append(verdicts, v)
-	}
-	return verdicts, nil
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ missing, swapped, cut off or too much.
   --key KEY            public key of the log, or a file with it; may be repeated
   --witnesses FILE     C2SP tlog-policy: whose cosignatures the checkpoint must have
   --kept FILE          a signed checkpoint that somebody kept; may be repeated
+  --part               a part of a log is enough: entries before and behind may be elsewhere
   --token-file FILE    bearer token for a log that is served
   --json               print the result as one JSON document
 
@@ -54,8 +56,14 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	flags.Usage = func() { _, _ = io.WriteString(errs, usage) }
 	flags.Var((*texts)(&input.Keys), "key", "")
 	flags.Var((*texts)(&input.Kept), "kept", "")
-	flags.StringVar(&input.Witnesses, "witnesses", "", "")
+	flags.Func("witnesses", "", func(file string) error {
+		if input.Witnesses = file; file == "" { // such as of a variable that is not set
+			return errors.New("no file is named")
+		}
+		return nil
+	})
 	flags.StringVar(&input.TokenFile, "token-file", "", "")
+	flags.BoolVar(&input.Part, "part", false, "")
 	flags.BoolVar(&asJSON, "json", false, "")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -77,7 +85,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	for i := range verdicts {
 		v := &verdicts[i]
 		v.NotChecked = append(v.NotChecked, "whether the decisions follow from the policies that are named: mahrem audit verify --replay does that")
-		code = max(code, v.ExitCode())
+		if c := v.ExitCode(); code != 1 && c != 0 { // what is broken outweighs what could not be checked
+			code = c
+		}
 		if !asJSON {
 			if len(verdicts) > 1 {
 				_, _ = fmt.Fprintln(out, v.Place)

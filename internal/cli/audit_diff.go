@@ -19,6 +19,7 @@ type logDifference struct {
 	OldRoot  string  `json:"old_root"`
 	New      uint64  `json:"new_entries"`
 	NewRoot  string  `json:"new_root"`
+	OwnKeys  bool    `json:"own_keys"`
 	First    *uint64 `json:"first_bad_index,omitempty"`
 }
 
@@ -44,7 +45,7 @@ The exit code is 0 if NEW extends OLD or is the same, 1 if not, and 2 if they co
 			}
 			document := logDifference{
 				Relation: string(d.Relation), Origin: d.Old.Origin, Old: d.Old.Size, OldRoot: hex.EncodeToString(d.Old.Root[:]),
-				New: d.New.Size, NewRoot: hex.EncodeToString(d.New.Root[:]),
+				New: d.New.Size, NewRoot: hex.EncodeToString(d.New.Root[:]), OwnKeys: d.OwnKeys,
 			}
 			if !d.Whole() && d.Known {
 				document.First = &d.First
@@ -64,6 +65,9 @@ The exit code is 0 if NEW extends OLD or is the same, 1 if not, and 2 if they co
 }
 
 func writeRelation(w io.Writer, d *bundle.Difference) {
+	if d.OwnKeys {
+		_, _ = fmt.Fprint(w, "NO KEY WAS GIVEN: the key that lies in both was used. This shows nothing about whose log it is.\n\n")
+	}
 	switch d.Relation {
 	case bundle.Same:
 		_, _ = fmt.Fprintf(w, "SAME, %d entries\n", d.Old.Size)

@@ -122,7 +122,7 @@ func replayPlaces(ctx context.Context, places []string, options verdict.Options)
 		return nil, err
 	}
 	checked := checkedPlace{Verdict: v}
-	if v.Whole { // of a log that is not, decisions prove nothing
+	if !v.IsBroken() { // of a log that is, decisions prove nothing
 		result, err := replayer.Run(ctx)
 		if err != nil {
 			return nil, err

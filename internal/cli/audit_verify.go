@@ -20,6 +20,7 @@ import (
 type verification struct {
 	Whole       bool           `json:"whole"`
 	Entries     uint64         `json:"entries"`
+	Begin       uint64         `json:"begin"` // those before it were archived and dropped
 	Root        string         `json:"root"`
 	Checkpoints uint64         `json:"checkpoints"`
 	Signed      uint64         `json:"signed_entries"`
@@ -38,7 +39,7 @@ type verification struct {
 
 func newVerification(report audit.Report, origin string, lost []assembly.LostHead) verification {
 	v := verification{
-		Whole: report.Whole(), Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
+		Whole: report.Whole(), Entries: report.Size, Begin: report.Begin, Root: hex.EncodeToString(report.Root[:]), Checkpoints: report.Checkpoints,
 		Signed: report.Signed.Size, Unsigned: report.Size - min(report.Size, max(report.Signed.Size, report.Kept.Size)), Kept: report.Kept.Size, Origin: origin, Damages: report.Damages, Restored: lost,
 		ClockSetBack: report.ClockSetBack,
 	}
@@ -67,11 +68,16 @@ anything differs the first bad index is named, with what is wrong there.
 With a directory, which "mahrem audit export" wrote, or the address of a log that is served,
 that is checked instead, without this Mahrem: nothing but the files is looked at, and
 --key, --witnesses and --kept say what they are compared with. Several directories are the
-parts of one log. Of a directory --replay makes every decision again, with the policy that
+parts of one log. A part alone could not be checked unless --part is given. Of a directory --replay makes every decision again, with the policy that
 the entry names on the facts that it names, and compares what comes out with the entry.
 
 The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not be checked.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"witnesses", "anchors", "checkpoint"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" { // such as of a variable that is not set
+					return usagef("--%s names no file", name)
+				}
+			}
 			if file != "" {
 				input.Kept = append(input.Kept, file)
 			}
@@ -91,6 +97,7 @@ The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not
 	flags.StringVar(&input.Witnesses, "witnesses", "", "C2SP tlog-policy that says whose cosignatures the checkpoint must have")
 	flags.StringVar(&input.TokenFile, "token-file", "", "file with a bearer token, for a log that is served")
 	flags.BoolVar(&replay, "replay", false, "make every decision again")
+	flags.BoolVar(&input.Part, "part", false, "a part of a log is enough: entries before and behind may be elsewhere")
 	a.jsonFlag(cmd)
 	return cmd
 }
@@ -151,6 +158,9 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		}
 		if v.Whole {
 			_, _ = fmt.Fprintf(w, "OK, %d entries, checkpoint %s %d %s\n", v.Entries, v.Origin, v.Signed, v.Root[:16])
+			if v.Begin > 0 {
+				_, _ = fmt.Fprintf(w, "Entries 0 to %d were archived and dropped: only that what was kept of them leads to the checkpoints was checked. Check the archive too.\n", v.Begin-1)
+			}
 			if v.Unsigned > 0 {
 				_, _ = fmt.Fprintf(w, "The last %d entries are not under a checkpoint yet: whoever may do everything in the database can still change them unseen.\n", v.Unsigned)
 			}
