@@ -46,6 +46,7 @@ type rootAt struct {
 	note       []byte
 	path       string
 	checkpoint audit.Checkpoint
+	key        int // that signed it
 	err        error
 	fits       bool
 }
@@ -61,7 +62,7 @@ type worker struct {
 	leaves [][]byte
 	hashes []byte
 	keep   bool // entries are wanted
-	open   func(signed []byte) (audit.Checkpoint, error)
+	open   func(signed []byte) (audit.Checkpoint, int, error)
 }
 
 // check reads the files of a tile and compares them with each other and with what the tree says.
@@ -107,7 +108,7 @@ func (w *worker) check(ctx context.Context, j *job) {
 	for i := range j.roots {
 		r := &j.roots[i]
 		if r.note != nil {
-			r.checkpoint, r.err = w.open(r.note)
+			r.checkpoint, r.key, r.err = w.open(r.note)
 		}
 		r.fits = r.err == nil && rootOfSize(j.left, right, int(r.size-first)) == r.checkpoint.Root
 	}

@@ -86,6 +86,11 @@ func Diff(ctx context.Context, older, newer State) (Difference, error) {
 		return d, fmt.Errorf("comparing states of the logs %s and %s: %w", d.Old.Origin, d.New.Origin, privacy.ErrInvalid)
 	}
 	size := min(d.Old.Size, d.New.Size)
+	if older.bundle == nil && d.Old.Size > d.New.Size {
+		// That it is shorter needs no tiles. Whether what is left is the same is not known.
+		d.Relation, d.First, d.Known = Truncated, size, true
+		return d, nil
+	}
 	a, err := older.rootAt(ctx, size)
 	if err != nil {
 		return d, fmt.Errorf("comparing logs: %w", err)

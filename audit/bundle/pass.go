@@ -29,7 +29,7 @@ func (v *verification) checkTree(ctx context.Context, checkpoint audit.Checkpoin
 	work, ordered := make(chan *job, workers), make(chan *job, 8*workers)
 	var running sync.WaitGroup
 	for range workers {
-		w := &worker{files: v.files, keep: v.config.Visit != nil, open: v.openCheckpoint}
+		w := &worker{files: v.files, keep: v.config.Visit != nil, open: v.openSigned}
 		running.Go(func() {
 			for j := range work {
 				w.check(ctx, j)
@@ -137,6 +137,8 @@ func (v *verification) gather(j *job) error {
 	return nil
 }
 
+const signedLate = "signed by a former key, after another had followed it"
+
 func (v *verification) gatherRoot(j *job, r *rootAt) {
 	if r.path != "" {
 		v.report.Checkpoints++
@@ -145,6 +147,8 @@ func (v *verification) gatherRoot(j *job, r *rootAt) {
 	case r.err != nil && v.isAltered[r.path]: // told already
 	case r.err != nil:
 		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: not signed by a known key", r.size)})
+	case r.fits && r.path != "" && !v.turns.take(r.key):
+		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: %s", r.size, signedLate)})
 	case r.fits:
 		v.good = r.size
 		if r.path == "" && r.size > v.report.Kept.Size {
@@ -170,15 +174,17 @@ func (v *verification) conclude(t *tree, checkpoint audit.Checkpoint) {
 	if v.config.Progress != nil {
 		v.config.Progress(v.manifest.End-v.manifest.Begin, v.manifest.End-v.manifest.Begin)
 	}
+	if v.report.Note != nil && !v.turns.take(v.key) {
+		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: CheckpointPath, Detail: fmt.Sprintf("size %d: %s", checkpoint.Size, signedLate)})
+	}
 	if v.report.Signed.Size > 0 {
 		v.report.Checkpoints++
 	}
 	if len(v.findings.list) > 0 {
 		return
 	}
-	v.report.Files = uint64(len(v.manifest.Files) + v.manifest.TreeFiles())
-	if v.report.Manifest {
-		v.report.Files++
+	if v.report.Manifest { // over HTTP nobody knows what else there is
+		v.report.Files = uint64(len(v.manifest.Files) + v.manifest.TreeFiles() + 1)
 	}
 	for tile := range v.manifest.tree() {
 		if !tile.Entries {

@@ -62,7 +62,9 @@ type verification struct {
 	findings  findings
 	logKeys   []note.Verifier
 	manifest  Manifest
-	signed    []byte             // the checkpoint
+	signed    []byte // the checkpoint
+	key       int    // of the log, that signed it
+	turns     turns
 	kept      []audit.Checkpoint // by size
 	good      uint64             // size of the last checkpoint that fitted
 	isAltered map[string]bool    // files that are not what the manifest says
@@ -184,13 +186,42 @@ func nameOf(key string) string {
 }
 
 // openCheckpoint opens a checkpoint with any of the log's keys.
-func (v *verification) openCheckpoint(signed []byte) (c audit.Checkpoint, err error) {
-	for _, verifier := range v.logKeys {
+func (v *verification) openCheckpoint(signed []byte) (audit.Checkpoint, error) {
+	c, _, err := v.openSigned(signed)
+	return c, err
+}
+
+// openSigned also returns which of the log's keys it was.
+func (v *verification) openSigned(signed []byte) (c audit.Checkpoint, key int, err error) {
+	for key, verifier := range v.logKeys {
 		if c, err = audit.OpenCheckpoint(signed, verifier); err == nil {
-			return c, nil
+			return c, key, nil
 		}
 	}
-	return audit.Checkpoint{}, err
+	return audit.Checkpoint{}, 0, err
+}
+
+// turns follows the keys of a log through its checkpoints: once another has followed a key,
+// it signs no more.
+type turns struct {
+	now   int
+	any   bool
+	ended map[int]bool
+}
+
+// take reports whether the key may sign the next checkpoint.
+func (t *turns) take(key int) bool {
+	if t.ended[key] {
+		return false
+	}
+	if t.any && t.now != key {
+		if t.ended == nil {
+			t.ended = map[int]bool{}
+		}
+		t.ended[t.now] = true
+	}
+	t.now, t.any = key, true
+	return true
 }
 
 // readCheckpoint reads the newest checkpoint, and reports whether there is one to check against.
@@ -205,7 +236,8 @@ func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bo
 		v.findings.found(damage)
 		return v.withoutCheckpoint()
 	}
-	c, err := v.openCheckpoint(v.signed)
+	c, key, err := v.openSigned(v.signed)
+	v.key = key
 	if err != nil {
 		damage.Kind, damage.Detail = SignatureWrong, "or it was altered"
 		v.findings.found(damage)

@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io/fs"
 	"os"
@@ -293,5 +294,73 @@ func TestVerifyCannot(t *testing.T) {
 	log.export(t, dir)
 	if _, err := bundle.Verify(t.Context(), bundle.Dir(dir), bundle.VerifyConfig{Keys: []string{"no key"}}); !errors.Is(err, privacy.ErrInvalid) {
 		t.Errorf("no key: %v", err)
+	}
+}
+
+// TestVerifyFormerKey: a key that another has followed signs no more, neither an older
+// checkpoint nor the newest.
+func TestVerifyFormerKey(t *testing.T) {
+	t.Parallel()
+	former, current := newLog(t, 1).key, newLog(t, 2).key
+	for name, test := range map[string]struct {
+		signers []ed25519.PrivateKey
+		bad     string
+	}{
+		"changed once":         {[]ed25519.PrivateKey{former, former, current, current}, ""},
+		"not changed":          {[]ed25519.PrivateKey{former, former, former}, ""},
+		"newest by the former": {[]ed25519.PrivateKey{former, current, former}, bundle.CheckpointPath},
+		"older by the former":  {[]ed25519.PrivateKey{former, current, former, current}, bundle.PackPath(0)},
+	} {
+		log, dir := newLog(t, 1), filepath.Join(t.TempDir(), "bundle")
+		for _, key := range test.signers {
+			log.key = key
+			log.signed(t)
+		}
+		config := log.config(t)
+		for _, key := range []ed25519.PrivateKey{former, current} {
+			verifier, err := audit.NewVerifier(origin, key.Public().(ed25519.PublicKey))
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.Former = append(config.Former, verifier)
+		}
+		if _, err := bundle.Export(t.Context(), dir, log, config); err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, key := range []ed25519.PrivateKey{former, current} {
+			log.key = key
+			keys = append(keys, log.vkey(t, origin))
+		}
+		report, err := bundle.Verify(t.Context(), bundle.Dir(dir), bundle.VerifyConfig{Keys: keys})
+		if err != nil || report.Whole() != (test.bad == "") {
+			t.Errorf("%s: %v, %v", name, report.Damages, err)
+		} else if bad, found := report.FirstBad(); found && (bad.Kind != audit.CheckpointAltered || bad.Path != test.bad) {
+			t.Errorf("%s: %v", name, bad)
+		}
+	}
+}
+
+// TestDiffShorter: a log that is shorter than a checkpoint that was kept is told, also if
+// nothing but the checkpoint was.
+func TestDiffShorter(t *testing.T) {
+	t.Parallel()
+	log, dir := newLog(t, 1), filepath.Join(t.TempDir(), "bundle")
+	log.grow(t, 300)
+	log.sign(t)
+	log.export(t, dir)
+	log.grow(t, 300)
+	verifier := log.config(t).Verifier
+	kept, err := bundle.CheckpointState(log.sign(t), verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(t.Context(), bundle.Dir(dir), verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := bundle.Diff(t.Context(), kept, bundle.StateOf(b))
+	if err != nil || d.Relation != bundle.Truncated || d.Whole() || d.First != 300 {
+		t.Errorf("%+v, %v", d, err)
 	}
 }
