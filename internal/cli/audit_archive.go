@@ -100,8 +100,8 @@ have the log say so. With --prune they are then dropped from the database.
 
 The log goes on as before: it proves the entries that remain, and that it extends every
 checkpoint that it ever signed. What was dropped is in the archive alone: keep it, and more
-than one copy of it. "mahrem audit verify DIR/BEGIN-END" verifies it, and
-"mahrem audit verify REST --kept DIR/BEGIN-END/checkpoint" that the rest goes on from it.
+than one copy of it. "mahrem audit verify --part DIR/BEGIN-END" verifies it, and
+"mahrem audit verify --part REST --kept DIR/BEGIN-END/checkpoint" that the rest goes on from it.
 
 Broken off at any point, it is done again with the same DIR.`,
 		Example: "  mahrem audit archive /mnt/archive\n  mahrem audit archive /mnt/archive --prune",
