@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"net/http"
@@ -369,5 +370,80 @@ func TestHold(t *testing.T) {
 	}
 	if size, err := l.Size(t.Context()); err != nil || size != 1 {
 		t.Errorf("the log has %d entries, %v", size, err)
+	}
+}
+
+// TestUnsignedSince: a log in which nobody wrote for a long time waits for its signer only
+// since the next entry.
+func TestUnsignedSince(t *testing.T) {
+	t.Parallel()
+	db, database := newDB(t)
+	config := auditConfig()
+	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	config.Now = func() time.Time { return at }
+	l := newAuditLog(t, db, config)
+	s := openSigner(t, database, &testMemory{}, nil)
+	since := func(want time.Time) {
+		t.Helper()
+		status, err := s.Status(t.Context())
+		if err != nil || !status.UnsignedSince.Equal(want) {
+			t.Errorf("unsigned since %v, %v, want %v", status.UnsignedSince, err, want)
+		}
+	}
+	since(time.Time{})
+	appendDenied(t, l, 3)
+	since(at)
+	if err := s.Sign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	since(time.Time{})
+	at = at.Add(20 * time.Hour)
+	appendDenied(t, l, 1)
+	since(at)
+}
+
+// TestSignersDoNotRefuseOneAnother: that another process has just signed more than was there
+// a moment ago is no reason to raise an alarm.
+func TestSignersDoNotRefuseOneAnother(t *testing.T) {
+	t.Parallel()
+	db, database := newDB(t)
+	l := newAuditLog(t, db, auditConfig())
+	appendDenied(t, l, 3)
+	slow, quick := openSigner(t, database, nil, nil), openSigner(t, database, nil, nil)
+	pool := database.OwnerPool(t)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	// The slow one has read where the log ends, and waits for what was signed.
+	if _, err := tx.Exec(t.Context(), `lock table audit.checkpoint in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	signed := make(chan error, 1)
+	go func() { signed <- slow.Sign(t.Context()) }()
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		if err := pool.QueryRow(t.Context(), `select exists (select from pg_locks
+			where relation = 'audit.checkpoint'::regclass and not granted)`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendDenied(t, l, 4)
+	next, err := quick.readCheckpoint(t.Context(), db.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := audit.SignCheckpoint(next, quick.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), sqlAuditInsertCheckpoint, int64(next.Size), next.Root[:], time.Now(), note); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-signed; err != nil || slow.Refusal() != nil {
+		t.Errorf("the slow one refuses: %v", err)
 	}
 }

@@ -87,6 +87,12 @@ func (s *Signer) proveHead(ctx context.Context, kept audit.Checkpoint) (audit.Ch
 	if err := s.recallSigned(ctx, tx); err != nil {
 		return audit.Checkpoint{}, err
 	}
+	if s.signed.Size > next.Size {
+		// Another process may have signed what was written after the head was read.
+		if next, err = s.readCheckpoint(ctx, tx); err != nil {
+			return audit.Checkpoint{}, err
+		}
+	}
 	if next == s.signed || next.Size == 0 && s.signed.Size == 0 {
 		return next, nil // durable already, or nothing to be
 	}

@@ -20,6 +20,8 @@ type CheckpointStatus struct {
 	// Signed is how many the newest checkpoint covers, and SignedAt when it was signed.
 	Signed   uint64    `json:"signed_entries"`
 	SignedAt time.Time `json:"signed_at,omitzero"`
+	// UnsignedSince is the time of the first entry that no checkpoint covers; zero if all are.
+	UnsignedSince time.Time `json:"unsigned_since,omitzero"`
 	// Demanded is whether a quorum of witnesses is.
 	Demanded bool `json:"quorum_demanded"`
 	// Quorum is whether the newest checkpoint has the quorum that is demanded.
@@ -74,6 +76,22 @@ func (s *Signer) published(ctx context.Context, within time.Duration) ([]byte, e
 // signed in the time that one waits to be published.
 const maxWaiting = 64
 
+// readUnsigned finds out since when an entry waits to be signed. What does not parse says
+// nothing of the time.
+func (s *Signer) readUnsigned(ctx context.Context, status *CheckpointStatus) error {
+	if status.Signed >= status.Entries {
+		return nil
+	}
+	entries, err := readEntriesAt(ctx, s.db.pool, []uint64{status.Signed})
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	if entry, err := audit.ParseEntry(entries[0].Leaf); err == nil {
+		status.UnsignedSince = entry.Time.UTC()
+	}
+	return nil
+}
+
 const sqlAuditFirstAfter = `
 select signed_at from audit.checkpoint where size > $1 order by size limit 1`
 
@@ -92,6 +110,9 @@ func (s *Signer) Status(ctx context.Context) (CheckpointStatus, error) {
 	}
 	status.Entries = head.Size
 	if err := s.readCosigned(ctx, &status); err != nil {
+		return status, fmt.Errorf("reading state of checkpoints: %w", err)
+	}
+	if err := s.readUnsigned(ctx, &status); err != nil {
 		return status, fmt.Errorf("reading state of checkpoints: %w", err)
 	}
 	if !status.Demanded || status.Quorum || status.Signed == 0 {

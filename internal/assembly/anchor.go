@@ -118,6 +118,11 @@ func (h *House) Anchor(ctx context.Context, by privacy.Principal, now bool) (don
 	var errs []error
 	for _, target := range h.anchorTargets() {
 		before := last[target.way]
+		if c.Size < before.Size {
+			errs = append(errs, fmt.Errorf("anchoring checkpoint (%s): one of %d entries was anchored, and the log is signed up to %d: it was rolled back; "+
+				"after a restore of your own remove %s: %w", target.way, before.Size, c.Size, filepath.Join(h.Settings.Home, anchored), privacy.ErrDamaged))
+			continue
+		}
 		// The entries about anchors do not make a log worth anchoring again.
 		grown := before.Size == 0 || c.Size > before.Size+uint64(len(h.anchorTargets()))
 		if !now && (!grown || a.At.Sub(before.At) < h.Settings.Anchoring.Every()) {

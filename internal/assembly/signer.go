@@ -184,7 +184,7 @@ func (h *House) lateness(status *postgres.CheckpointStatus) string {
 		return "a witness knows another history of the log"
 	case !status.WaitingSince.IsZero() && now.Sub(status.WaitingSince) > limit:
 		return fmt.Sprintf("no quorum of witnesses since %s", status.WaitingSince.UTC().Format(time.RFC3339))
-	case h.signing.outside && status.Signed < status.Entries && now.Sub(status.SignedAt) > limit:
+	case h.signing.outside && status.Signed < status.Entries && now.Sub(status.UnsignedSince) > limit:
 		return fmt.Sprintf("nothing was signed since %s", status.SignedAt.UTC().Format(time.RFC3339))
 	}
 	return ""
