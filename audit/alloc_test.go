@@ -11,6 +11,21 @@ import (
 func TestHotPathDoesNotAllocate(t *testing.T) {
 	s := fullEvent().Subject
 	leaf := make([]byte, 400)
+	event := fullEvent()
+	encoder, err := NewEncoder(EncoderConfig{Actor: testActor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, _, err := encoder.AppendLeaf(nil, &event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := AppendBundled(AppendBundled(nil, leaf), leaf)
+	leaves, err := SplitBundle(nil, bundle, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hashes []byte
 	var edge Edge
 	var full []FullTile
 	for _, test := range []struct {
@@ -19,6 +34,12 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	}{
 		{"tag", func() { _ = s.Blinding.Opening([16]byte{1}).Tag(s.ID) }},
 		{"leaf hash", func() { _ = LeafHash(leaf) }},
+		{"leaf hashes of a bundle", func() { hashes = HashBundle(hashes[:0], bundle, leaves) }},
+		{"check of an entry", func() {
+			if _, err := CheckEntry(entry); err != nil {
+				t.Error(err)
+			}
+		}},
 		{"edge", func() { full = edge.Append(tlog.Hash{1}, full[:0]) }},
 	} {
 		if n := testing.AllocsPerRun(1000, test.call); n > 0 {

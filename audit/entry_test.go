@@ -161,6 +161,10 @@ func FuzzParseEntry(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, leaf []byte) {
 		entry, err := ParseEntry(leaf)
+		noted, checkErr := CheckEntry(leaf)
+		if (err == nil) != (checkErr == nil) || noted != (entry.Kind == LogRestored || entry.Kind == ClockSetBack) {
+			t.Errorf("read with %v; checked with %v, noted %v", err, checkErr, noted)
+		}
 		if err != nil {
 			if !errors.Is(err, privacy.ErrDamaged) {
 				t.Errorf("error of another kind: %v", err)

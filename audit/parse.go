@@ -3,8 +3,6 @@ package audit
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -30,195 +28,92 @@ func (r *EntryReader) Read(leaf []byte) (Entry, error) {
 	return parseEntry(leaf, r.words)
 }
 
+// CheckEntry reports whether [ParseEntry] would read the leaf, without making an entry of
+// it, and whether it is one of the few of which a [Report] tells. It does not allocate
+// unless there is an error.
+func CheckEntry(leaf []byte) (noted bool, err error) {
+	f, err := scanEntry(leaf)
+	return err == nil && (string(f.kind) == string(LogRestored) || string(f.kind) == string(ClockSetBack)), err
+}
+
 // parseEntry takes the words of the entry from known, if it has them, and adds them
 // otherwise, so that reading a long log does not make each word anew for every entry.
 func parseEntry(leaf []byte, known map[string]string) (Entry, error) {
-	p := parser{rest: leaf, known: known}
-	entry := p.entry()
-	if p.bad == "" && len(p.rest) != 0 {
-		p.bad = "end"
+	f, err := scanEntry(leaf)
+	if err != nil {
+		return Entry{}, err
 	}
-	if len(leaf) > MaxLeaf {
-		p.bad = "length"
-	}
-	if p.bad != "" {
-		return Entry{}, fmt.Errorf("parsing audit entry: %s: %w", p.bad, privacy.ErrDamaged)
-	}
+	entry := f.entry(known)
 	entry.leaf = leaf
 	return entry, nil
 }
 
-var strictBase64 = base64.RawURLEncoding.Strict()
-
-// parser takes the fields off the front of a leaf in their fixed order. The first
-// thing that does not fit is named in bad, and everything after it yields zero values.
-type parser struct {
-	rest  []byte
-	bad   string
-	known map[string]string // may be nil
+// fields are the fields of a valid leaf as they stand in it: words without their quotes, bytes
+// in base64, lists with what is between their words. What is not there is nil.
+type fields struct {
+	id, kind, outcome, role, actor, recipient, concerning, minted, purpose, channel []byte
+	person, checks, attributes, policy, facts, list, count                          []byte
+	ms                                                                              int64
 }
+
+var strictBase64 = base64.RawURLEncoding.Strict()
 
 // maxKnown bounds the words that are remembered. A catalogue has fewer.
 const maxKnown = 4096
 
-// string makes a string of the text, and reports whether it is a word. All that are known are.
-func (p *parser) string(text []byte) (string, bool) {
-	if s, ok := p.known[string(text)]; ok {
-		return s, true
+// entry makes an entry of the fields.
+func (f *fields) entry(known map[string]string) Entry {
+	e := Entry{
+		Time:       time.UnixMilli(f.ms).UTC(),
+		Kind:       Kind(wordOf(f.kind, known)),
+		Outcome:    Outcome(wordOf(f.outcome, known)),
+		Role:       privacy.Role(wordOf(f.role, known)),
+		Recipient:  privacy.RecipientID(wordOf(f.recipient, known)),
+		Concerning: privacy.RecipientID(wordOf(f.concerning, known)),
+		Minted:     privacy.Role(wordOf(f.minted, known)),
+		Purpose:    privacy.Purpose(wordOf(f.purpose, known)),
+		Channel:    privacy.Channel(wordOf(f.channel, known)),
+		Checks:     listOf[string](f.checks, known),
+		Attributes: listOf[privacy.AttributeName](f.attributes, known),
+		Count:      Bucket(wordOf(f.count, known)),
 	}
-	s := string(text)
-	if !isWord(s) {
-		return s, false
-	}
-	if p.known != nil && len(p.known) < maxKnown {
-		p.known[s] = s
-	}
-	return s, true
-}
-
-func (p *parser) entry() (e Entry) {
-	if !p.skip(`{"v":1,"id":"`) {
-		p.fail("version")
-	}
-	p.bytes("id", e.ID[:])
-	if !p.skip(`,"t":`) {
-		p.fail("time")
-	}
-	e.Time = p.time()
-	e.Kind = word[Kind](p, `,"k":"`, "kind")
-	e.Outcome = word[Outcome](p, `,"d":"`, "outcome")
-	e.Role = word[privacy.Role](p, `,"role":"`, "role")
-	named := p.skip(`,"a":"`)
-	if named {
-		p.bytes("actor", e.Actor[:])
-	}
-	e.Recipient = word[privacy.RecipientID](p, `,"r":"`, "recipient")
-	e.Concerning = word[privacy.RecipientID](p, `,"to":"`, "recipient")
-	e.Minted = word[privacy.Role](p, `,"as":"`, "minted role")
-	e.Purpose = word[privacy.Purpose](p, `,"p":"`, "purpose")
-	e.Channel = word[privacy.Channel](p, `,"ch":"`, "channel")
-	if p.skip(`,"s":"`) {
-		p.bytes("subject", e.Person[:])
-		p.require("subject", !e.Person.IsZero())
-	}
-	e.Checks = list[string](p, `,"checks":["`, "checks", maxChecks)
-	e.Attributes = list[privacy.AttributeName](p, `,"attrs":["`, "attributes", maxAttributes)
-	p.digest(`,"pol":"`, "policy", &e.Policy)
-	p.digest(`,"facts":"`, "facts", &e.Facts)
-	p.digest(`,"list":"`, "list", &e.List)
-	e.Count = word[Bucket](p, `,"n":"`, "count")
-	if !p.skip(`}`) {
-		p.fail("field")
-	}
-	p.require("kind", e.Kind.Valid())
-	p.require("outcome", e.Outcome.Valid())
-	p.require("role", validActor(named, e.Role, e.Recipient))
-	p.require("minted role", validMinted(e.Kind, e.Minted))
-	p.require("count", isBucket(e.Count))
+	decode(e.ID[:], f.id)
+	decode(e.Actor[:], f.actor)
+	decode(e.Person[:], f.person)
+	decode(e.Policy[:], f.policy)
+	decode(e.Facts[:], f.facts)
+	decode(e.List[:], f.list)
 	return e
 }
 
-func (p *parser) fail(what string) {
-	if p.bad == "" {
-		p.bad = what
-	}
-	p.rest = nil
-}
+// decode reads base64 that was found valid.
+func decode(dst, text []byte) { _, _ = base64.RawURLEncoding.Decode(dst, text) }
 
-func (p *parser) require(what string, holds bool) {
-	if !holds {
-		p.fail(what)
-	}
-}
-
-// skip takes the literal off the front, if it is there.
-func (p *parser) skip(literal string) bool {
-	if len(p.rest) < len(literal) || string(p.rest[:len(literal)]) != literal {
-		return false
-	}
-	p.rest = p.rest[len(literal):]
-	return true
-}
-
-// text takes what is left of a JSON string, with its closing quote.
-func (p *parser) text(what string) []byte {
-	end := bytes.IndexByte(p.rest, '"')
-	if end < 0 {
-		p.fail(what)
-		return nil
-	}
-	text := p.rest[:end]
-	p.rest = p.rest[end+1:]
-	return text
-}
-
-// bytes takes base64 that must decode to exactly len(dst) bytes.
-func (p *parser) bytes(what string, dst []byte) {
-	text := p.text(what)
-	n := base64.RawURLEncoding.EncodedLen(len(dst))
-	if len(text) != n {
-		p.fail(what)
-		return
-	}
-	// Not only what decodes but what encodes to the same text: base64 has spare bits, and Go
-	// skips line ends in it, which leaves fewer bytes.
-	if n, err := strictBase64.Decode(dst, text); err != nil || n != len(dst) {
-		p.fail(what)
-	}
-}
-
-func (p *parser) digest(open, what string, dst *Digest) {
-	if p.skip(open) {
-		p.bytes(what, dst[:])
-		p.require(what, *dst != Digest{})
-	}
-}
-
-func (p *parser) time() time.Time {
-	n := 0
-	for n < len(p.rest) && (p.rest[n] == '-' || '0' <= p.rest[n] && p.rest[n] <= '9') {
-		n++
-	}
-	var again [20]byte
-	ms, err := strconv.ParseInt(string(p.rest[:n]), 10, 64)
-	if err != nil || string(strconv.AppendInt(again[:0], ms, 10)) != string(p.rest[:n]) {
-		p.fail("time")
-		return time.Time{}
-	}
-	p.rest = p.rest[n:]
-	return time.UnixMilli(ms).UTC()
-}
-
-// word takes an optional field that holds one key.
-func word[T ~string](p *parser, open, what string) T {
-	if !p.skip(open) {
+func wordOf(text []byte, known map[string]string) string {
+	if len(text) == 0 {
 		return ""
 	}
-	w, ok := p.string(p.text(what))
-	p.require(what, ok)
-	return T(w)
+	if s, ok := known[string(text)]; ok {
+		return s
+	}
+	s := string(text)
+	if known != nil && len(known) < maxKnown {
+		known[s] = s
+	}
+	return s
 }
 
-// list takes an optional field that holds sorted keys.
-func list[T ~string](p *parser, open, what string, limit int) []T {
-	if !p.skip(open) {
+var betweenWords = []byte(`","`)
+
+func listOf[T ~string](text []byte, known map[string]string) []T {
+	if text == nil {
 		return nil
 	}
-	var words []T
-	for {
-		w, ok := p.string(p.text(what))
-		if n := len(words); !ok || n > 0 && words[n-1] >= T(w) {
-			p.fail(what)
-		}
-		words = append(words, T(w))
-		if p.bad != "" || len(words) > limit {
-			p.fail(what)
-			return nil
-		}
-		if !p.skip(`,"`) {
-			break
-		}
+	words := make([]T, 0, 1+bytes.Count(text, betweenWords))
+	for more := true; more; {
+		var word []byte
+		word, text, more = bytes.Cut(text, betweenWords)
+		words = append(words, T(wordOf(word, known)))
 	}
-	p.require(what, p.skip(`]`))
 	return words
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"strconv"
@@ -103,4 +104,20 @@ func SplitBundle(leaves [][]byte, bundle []byte, width int) ([][]byte, error) {
 		return leaves, damaged
 	}
 	return leaves, nil
+}
+
+// HashBundle appends the leaf hashes of the leaves of a bundle, as [SplitBundle] found them in
+// it. It hashes them where they lie, with the byte before each of them set to zero meanwhile: the
+// bundle must be the caller's alone.
+func HashBundle(hashes, bundle []byte, leaves [][]byte) []byte {
+	at := 1 // the second byte of a length
+	for _, leaf := range leaves {
+		was := bundle[at]
+		bundle[at] = 0
+		hash := sha256.Sum256(bundle[at : at+1+len(leaf)])
+		bundle[at] = was
+		hashes = append(hashes, hash[:]...)
+		at += 2 + len(leaf)
+	}
+	return hashes
 }

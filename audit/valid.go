@@ -96,12 +96,17 @@ func isWord[T ~string](s T) bool {
 		return false
 	}
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '-', c == ':', c == '/', c == '*':
-		default:
+		if !isWordSign[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// isWordSign says which bytes a key may have.
+var isWordSign = func() (is [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:/*") {
+		is[c] = true
+	}
+	return is
+}()

@@ -19,11 +19,19 @@ const (
 
 // ParseRole returns the role that s names, or an error wrapping [ErrInvalid].
 func ParseRole(s string) (Role, error) {
-	switch role := Role(s); role {
-	case RoleService, RoleDPO, RoleAuditor, RoleIngest:
+	if role := Role(s); role.Valid() {
 		return role, nil
 	}
 	return "", fmt.Errorf("parsing role (service, dpo, auditor or ingest): %w", ErrInvalid)
+}
+
+// Valid reports whether r is one of the roles.
+func (r Role) Valid() bool {
+	switch r {
+	case RoleService, RoleDPO, RoleAuditor, RoleIngest:
+		return true
+	}
+	return false
 }
 
 // Principal is whoever calls Mahrem: a program or a person with a token. It is never
