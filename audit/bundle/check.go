@@ -63,13 +63,30 @@ type worker struct {
 	hashes []byte
 	keep   bool // entries are wanted
 	open   func(signed []byte) (audit.Checkpoint, int, error)
+	// buffers hold the entries and the tile, and are used again if nobody keeps entries.
+	buffers [2][]byte
+}
+
+// read reads a file, and reports whether its content is the worker's alone: until the next job,
+// in one of its buffers.
+func (w *worker) read(ctx context.Context, buffer int, path string, limit int) (content []byte, own bool, err error) {
+	dir, isDir := w.files.(Dir)
+	if w.keep || !isDir {
+		content, err = w.files.Read(ctx, path, limit)
+		return content, false, err
+	}
+	content, err = dir.readInto(w.buffers[buffer], path, limit)
+	if content != nil {
+		w.buffers[buffer] = content
+	}
+	return content, true, err
 }
 
 // check reads the files of a tile and compares them with each other and with what the tree says.
 func (w *worker) check(ctx context.Context, j *job) {
 	first := j.name.N * audit.TileWidth
 	entriesPath := audit.EntriesPath(j.name.N, j.name.Width)
-	content, err := w.files.Read(ctx, entriesPath, maxEntriesFile)
+	content, own, err := w.read(ctx, 0, entriesPath, maxEntriesFile)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if j.err = unreadable(err); j.err != nil {
 		return
@@ -80,9 +97,13 @@ func (w *worker) check(ctx context.Context, j *job) {
 		w.leaves, err = audit.SplitBundle(w.leaves, content, j.name.Width)
 		cut = err != nil
 	}
-	for _, leaf := range w.leaves {
-		hash := audit.LeafHash(leaf)
-		w.hashes = append(w.hashes, hash[:]...)
+	if own {
+		w.hashes = audit.HashBundle(w.hashes, content, w.leaves)
+	} else {
+		for _, leaf := range w.leaves {
+			hash := audit.LeafHash(leaf)
+			w.hashes = append(w.hashes, hash[:]...)
+		}
 	}
 	whole := !missing && err == nil
 	fits := whole && w.fits(j, w.hashes)
@@ -132,7 +153,7 @@ func (w *worker) readTile(ctx context.Context, j *job) ([]byte, error) {
 		return j.edge, nil
 	}
 	path := j.name.Path()
-	tile, err := w.files.Read(ctx, path, audit.TileBytes)
+	tile, _, err := w.read(ctx, 1, path, audit.TileBytes)
 	index := first(j.name, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -200,8 +221,8 @@ func (w *worker) nameEntries(j *job, path string, tile []byte, cut, whole bool) 
 
 // areEntries reports whether the first two are entries, though they do not belong here.
 func (w *worker) areEntries() bool {
-	_, err := w.reader.Read(w.leaves[0])
-	_, err2 := w.reader.Read(w.leaves[1])
+	_, err := audit.CheckEntry(w.leaves[0])
+	_, err2 := audit.CheckEntry(w.leaves[1])
 	return err == nil && err2 == nil
 }
 
@@ -211,15 +232,20 @@ func (w *worker) parse(j *job, path string, right []byte) {
 		j.entries = make([]audit.Entry, 0, len(w.leaves))
 	}
 	for i, leaf := range w.leaves {
-		entry, err := w.reader.Read(leaf)
+		var entry audit.Entry
+		isNoted, err := false, error(nil)
+		if w.keep {
+			entry, err = w.reader.Read(leaf)
+			isNoted = entry.Kind == audit.LogRestored || entry.Kind == audit.ClockSetBack
+			j.entries = append(j.entries, entry)
+		} else if isNoted, err = audit.CheckEntry(leaf); isNoted {
+			entry, err = audit.ParseEntry(bytes.Clone(leaf))
+		}
 		at := i * tlog.HashSize
 		if err != nil && at < len(right) && bytes.Equal(w.hashes[at:at+tlog.HashSize], right[at:at+tlog.HashSize]) {
 			j.found(first(j.name, i), audit.EntryMalformed, path, "entry %d of the file", i)
 		}
-		if w.keep {
-			j.entries = append(j.entries, entry)
-		}
-		if err == nil && (entry.Kind == audit.LogRestored || entry.Kind == audit.ClockSetBack) {
+		if isNoted {
 			j.noted = append(j.noted, noted{first(j.name, i), entry})
 		}
 	}

@@ -29,6 +29,11 @@ var _ Files = Dir("")
 
 // Read implements [Files]. What is no regular file, such as a link, is as good as missing.
 func (d Dir) Read(_ context.Context, path string, limit int) ([]byte, error) {
+	return d.readInto(nil, path, limit)
+}
+
+// readInto is Read into memory that is there already, if it suffices.
+func (d Dir) readInto(buffer []byte, path string, limit int) ([]byte, error) {
 	name := filepath.Join(string(d), filepath.FromSlash(path))
 	info, err := os.Lstat(name)
 	switch {
@@ -43,7 +48,10 @@ func (d Dir) Read(_ context.Context, path string, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	content := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead))
+	if need := int(info.Size()) + bytes.MinRead; cap(buffer) < need {
+		buffer = make([]byte, 0, need)
+	}
+	content := bytes.NewBuffer(buffer[:0])
 	_, err = content.ReadFrom(io.LimitReader(file, int64(limit)+1))
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)

@@ -1,7 +1,9 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -99,6 +101,9 @@ func first(name audit.TileName, i int) uint64 {
 
 // compare tells of each hash of a tile that is not what it must be, or that none is.
 func compare(name audit.TileName, stored, right []byte, found func(audit.Damage)) {
+	if bytes.Equal(stored, right) {
+		return
+	}
 	var wrong []int
 	for i := range len(stored) / tlog.HashSize {
 		if at := i * tlog.HashSize; string(stored[at:at+tlog.HashSize]) != string(right[at:at+tlog.HashSize]) {
@@ -282,17 +287,17 @@ func (t *tree) hash(ctx context.Context, level int, n uint64) (tlog.Hash, bool, 
 
 // rootOf is the hash over a full tile.
 func rootOf(hashes []byte) tlog.Hash {
-	var level [audit.TileWidth]tlog.Hash
-	n := len(hashes) / tlog.HashSize
-	for i := range n {
-		level[i] = tlog.Hash(hashes[i*tlog.HashSize:])
-	}
-	for ; n > 1; n /= 2 {
-		for i := range n / 2 {
-			level[i] = tlog.NodeHash(level[2*i], level[2*i+1])
+	var level [audit.TileBytes]byte
+	var node [1 + 2*tlog.HashSize]byte
+	node[0] = 1 // RFC 6962 section 2.1
+	for n := copy(level[:], hashes); n > tlog.HashSize; n /= 2 {
+		for at := 0; at < n; at += 2 * tlog.HashSize {
+			copy(node[1:], level[at:])
+			hash := sha256.Sum256(node[:])
+			copy(level[at/2:], hash[:])
 		}
 	}
-	return level[0]
+	return tlog.Hash(level[:])
 }
 
 // lefts are the roots of the complete subtrees left of a tile of level 0, one for each bit of
