@@ -172,7 +172,7 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("no checkpoint with 1 cosignatures")
-	policy = set("400 days", "3 years")
+	set("400 days", "3 years")
 	refused("younger than the policy")
 	policy = set()
 	if end, err := log.Prunable(t.Context(), policy, time.Now()); err != nil || end != audit.PartitionSize {
