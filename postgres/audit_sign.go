@@ -162,6 +162,7 @@ func (s *Signer) recallSigned(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 		s.signed = stored
+		s.offer() // whoever signed it may not stay to ask the witnesses
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -34,6 +35,7 @@ var (
 	invalid          = &kind{"invalid-request", http.StatusUnprocessableEntity, "The request was read, but says something impossible."}
 	internal         = &kind{"internal-error", http.StatusInternalServerError, "Something went wrong here. Nothing was answered."}
 	unavailable      = &kind{"unavailable", http.StatusServiceUnavailable, "The database or the log cannot be reached or written. Nothing was answered. Ask again."}
+	unvouched        = &kind{"log-unvouched", http.StatusServiceUnavailable, "The witnesses who must vouch for the log are away. Nothing was answered. Ask again later."}
 )
 
 // problem is an error that already knows what the caller will be told.
@@ -75,6 +77,8 @@ func problemOf(err error, principal privacy.Principal) *problem {
 	}
 	k := internal
 	switch {
+	case errors.Is(err, audit.ErrUnvouched):
+		k = unvouched
 	case errors.Is(err, privacy.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		k = unavailable
@@ -146,6 +150,8 @@ func (c *call) writeProblem(p *problem) {
 		header.Set("Allow", p.allow)
 	case unavailable:
 		header["Retry-After"] = []string{"1"}
+	case unvouched:
+		header["Retry-After"] = []string{"5"}
 	case tooLarge:
 		// What was not read would be taken for the next request.
 		header.Set("Connection", "close")

@@ -175,7 +175,9 @@ func (h *House) openLog(ctx context.Context) (err error) {
 	}
 	h.onClose(h.Log.Close)
 	h.tendSigning()
-	h.tendHold()
+	if err := h.tendHold(ctx); err != nil {
+		return err
+	}
 	if err := h.noteLogKey(ctx); err != nil {
 		return fmt.Errorf("logging that another key signs: %w", err)
 	}

@@ -37,7 +37,7 @@ func (s *signing) hold(kind audit.Kind) error {
 	switch kind {
 	case audit.QueryAnswered, audit.AudienceAnswered, audit.PersonReidentified:
 		if s.late.Load() {
-			return fmt.Errorf("no quorum of witnesses vouches for the log, and one is required: %w", privacy.ErrUnavailable)
+			return fmt.Errorf("no quorum of witnesses vouches for the log, and one is required: %w: %w", audit.ErrUnvouched, privacy.ErrUnavailable)
 		}
 	}
 	return nil
@@ -46,15 +46,18 @@ func (s *signing) hold(kind audit.Kind) error {
 // holdEvery is how often it is looked whether there is a quorum again, where one is required.
 const holdEvery = 5 * time.Second
 
-func (h *House) tendHold() {
+// tendHold looks at once, before anything is answered, and then again and again.
+func (h *House) tendHold(ctx context.Context) error {
 	if !h.Settings.Signing.WitnessRequired {
-		return
+		return nil
 	}
-	h.tend(chore{holdEvery, "whether witnesses vouch for the log is not known, and one quorum is required", func(ctx context.Context) error {
+	look := func(ctx context.Context) error {
 		status, err := h.CheckpointStatus(ctx)
 		h.signing.late.Store(err != nil || h.lateness(&status) != "")
 		return err
-	}})
+	}
+	h.tend(chore{holdEvery, "whether witnesses vouch for the log is not known, and one quorum is required", look})
+	return look(ctx)
 }
 
 // keys are all keys of the log, that which signs now first.
@@ -181,7 +184,7 @@ func (h *House) lateness(status *postgres.CheckpointStatus) string {
 	case status.Refusal != "":
 		return "the log is not the one that was signed before"
 	case status.Alarm != "":
-		return "a witness knows another history of the log"
+		return "a witness knows another history of the log: " + status.Alarm
 	case !status.WaitingSince.IsZero() && now.Sub(status.WaitingSince) > limit:
 		return fmt.Sprintf("no quorum of witnesses since %s", status.WaitingSince.UTC().Format(time.RFC3339))
 	case h.signing.outside && status.Signed < status.Entries && now.Sub(status.UnsignedSince) > limit:

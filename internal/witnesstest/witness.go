@@ -9,8 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +28,8 @@ type Witness struct {
 	name     string
 	private  ed25519.PrivateKey
 	verifier *witness.Verifier
-	server   *httptest.Server
+	address  string
+	server   *http.Server // nil while it is away
 
 	mu      sync.Mutex
 	logs    []note.Verifier
@@ -45,25 +46,71 @@ type Witness struct {
 // New starts a witness with a key of its own that cosigns the logs with these keys.
 func New(t testing.TB, name string, logs ...note.Verifier) *Witness {
 	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
+	w, err := Start(name, logs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := witness.NewVerifier(name, public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &Witness{
-		name: name, private: private, verifier: verifier, logs: logs,
-		seen: map[string]audit.Checkpoint{}, latest: map[string][]byte{}, now: time.Now,
-	}
-	w.server = httptest.NewServer(w)
-	t.Cleanup(w.server.Close)
+	t.Cleanup(w.Leave)
 	return w
 }
 
+// Start is [New] for who has no test at hand; end it with [Witness.Leave].
+func Start(name string, logs ...note.Verifier) (*Witness, error) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := witness.NewVerifier(name, public)
+	if err != nil {
+		return nil, err
+	}
+	w := &Witness{
+		name: name, private: private, verifier: verifier, logs: logs, address: "127.0.0.1:0",
+		seen: map[string]audit.Checkpoint{}, latest: map[string][]byte{}, now: time.Now,
+	}
+	return w, w.Return()
+}
+
+// Leave makes it go away: nobody listens there any more. It forgets nothing.
+func (w *Witness) Leave() {
+	w.mu.Lock()
+	server := w.server
+	w.server = nil
+	w.mu.Unlock()
+	if server != nil {
+		_ = server.Close()
+	}
+}
+
+// Return makes it listen again, where it did before.
+func (w *Witness) Return() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.server != nil {
+		return nil
+	}
+	listener, err := net.Listen("tcp", w.address)
+	if err != nil {
+		return err
+	}
+	w.address = listener.Addr().String()
+	w.server = &http.Server{Handler: w, ReadHeaderTimeout: time.Minute}
+	go func(server *http.Server) { _ = server.Serve(listener) }(w.server)
+	return nil
+}
+
+// SeeOther makes it remember another history of a log, of the size that it has seen: from
+// then on it answers 422 to whoever continues the one that it cosigned.
+func (w *Witness) SeeOther(origin string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.seen[origin]
+	c.Root[0] ^= 1
+	w.seen[origin] = c
+}
+
 // URL is where it is asked.
-func (w *Witness) URL() string { return w.server.URL }
+func (w *Witness) URL() string { return "http://" + w.address }
 
 // Key is its public key, name+hash+key.
 func (w *Witness) Key() string { return w.verifier.String() }
