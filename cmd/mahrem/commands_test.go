@@ -14,7 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/internal/localpg"
+	"github.com/mahrem/mahrem/internal/witnesstest"
 )
 
 // commands are what the scripts have besides mahrem itself.
@@ -24,6 +26,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"await":       await,
 		"call":        call,
 		"await-ready": awaitReady,
+		"await-says":  awaitSays,
+		"witness":     witnessCommand,
 	}
 }
 
@@ -88,6 +92,69 @@ func call(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = ts.Stdout().Write([]byte(response.Status + "\n" + string(content) + "\n"))
 	ts.Check(err)
+}
+
+// awaitSays PATTERN COMMAND...: run a command until its output matches, whatever its exit
+// code. The last output becomes stdout.
+func awaitSays(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await-says PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		_ = ts.Exec(args[1], args[2:]...)
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("never said %q", args[0])
+}
+
+// witness start POLICY KEY: start a witness, to which the log with the key in the file KEY is
+// known, and write a policy that demands it. witness leave POLICY, witness return POLICY: it
+// goes away, and comes back where it was. witness fork POLICY: it remembers another history
+// of the log.
+func witnessCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: witness start POLICY KEY, witness leave|return|fork POLICY")
+	}
+	all := ts.Value(witnessKey).(map[string]scriptWitness)
+	if args[0] == "start" {
+		text, _, _ := strings.Cut(ts.ReadFile(args[2]), "\n")
+		origin, key, err := audit.ParseKey(text)
+		ts.Check(err)
+		verifier, err := audit.NewVerifier(origin, key)
+		ts.Check(err)
+		w, err := witnesstest.Start("watcher.example/w", verifier)
+		ts.Check(err)
+		ts.Defer(w.Leave)
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(w.Policy("watcher")), 0o600))
+		all[args[1]] = scriptWitness{w, origin}
+		return
+	}
+	at, found := all[args[1]]
+	switch {
+	case !found:
+		ts.Fatalf("no witness was started for %s", args[1])
+	case args[0] == "leave":
+		at.Leave()
+	case args[0] == "return":
+		ts.Check(at.Return())
+	case args[0] == "fork":
+		at.SeeOther(at.origin)
+	default:
+		ts.Fatalf("a witness cannot %s", args[0])
+	}
+}
+
+// witnessKey is where a script's witnesses are kept between commands.
+const witnessKey = "witness"
+
+// scriptWitness is a witness of a script, and the log that it knows.
+type scriptWitness struct {
+	*witnesstest.Witness
+	origin string
 }
 
 // awaitReady ADDRESS PATTERN: ask /readyz until the answer matches.

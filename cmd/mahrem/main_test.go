@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
 			watcher.watch(env, home)
+			env.Values[witnessKey] = map[string]scriptWitness{}
 			env.Setenv("BUNDLE", bundle) // the one in the binary, to be copied and changed
 			env.Setenv("MAHREM_PG_BIN", os.Getenv("MAHREM_PG_BIN"))
 			path := os.Getenv("PATH")
