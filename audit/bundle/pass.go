@@ -146,7 +146,7 @@ func (v *verification) gatherRoot(j *job, r *rootAt) {
 	switch {
 	case r.err != nil && v.isAltered[r.path]: // told already
 	case r.err != nil:
-		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: not signed by a known key", r.size)})
+		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: not signed by a known key: %s", r.size, v.missingKeys(r.note))})
 	case r.fits && r.path != "" && !v.turns.take(r.key):
 		v.findings.found(audit.Damage{Index: v.good, Kind: audit.CheckpointAltered, Path: r.path, Detail: fmt.Sprintf("size %d: %s", r.size, signedLate)})
 	case r.fits:

@@ -61,6 +61,7 @@ type verification struct {
 	report    Report
 	findings  findings
 	logKeys   []note.Verifier
+	known     map[string]bool // name+hash of what the given keys sign
 	manifest  Manifest
 	signed    []byte // the checkpoint
 	key       int    // of the log, that signed it
@@ -145,6 +146,9 @@ func (v *verification) readManifest(ctx context.Context, keys []string) error {
 		if err != nil {
 			return err
 		}
+		if err := v.know(name, key); err != nil {
+			return err
+		}
 		if !slices.ContainsFunc(keys, func(log string) bool { return strings.HasPrefix(text, SignerName(nameOf(log))+"+") }) {
 			v.logKeys = append(v.logKeys, verifier) // others sign manifests, and must not sign checkpoints
 		}
@@ -175,7 +179,7 @@ func (v *verification) readManifest(ctx context.Context, keys []string) error {
 		}
 	}
 	v.manifest = Manifest{}
-	v.findings.found(audit.Damage{Kind: SignatureWrong, Path: ManifestPath, Detail: "or it was altered"})
+	v.findings.found(audit.Damage{Kind: SignatureWrong, Path: ManifestPath, Detail: v.missingKeys(signed)})
 	return nil
 }
 
@@ -239,7 +243,7 @@ func (v *verification) readCheckpoint(ctx context.Context) (audit.Checkpoint, bo
 	c, key, err := v.openSigned(v.signed)
 	v.key = key
 	if err != nil {
-		damage.Kind, damage.Detail = SignatureWrong, "or it was altered"
+		damage.Kind, damage.Detail = SignatureWrong, v.missingKeys(v.signed)
 		v.findings.found(damage)
 		return v.withoutCheckpoint()
 	}
