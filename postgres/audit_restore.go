@@ -34,7 +34,7 @@ func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byt
 		return nil, fmt.Errorf("restoring log: %w", err)
 	}
 	defer func() { err = errors.Join(err, l.Close(context.WithoutCancel(ctx))) }()
-	kept, err := audit.OpenCheckpoint(lost, l.verifier)
+	kept, _, err := l.checkpoints.open(lost, true)
 	if err != nil {
 		return nil, fmt.Errorf("restoring log: %w", err)
 	}

@@ -80,6 +80,10 @@ type AuditdOptions struct {
 	Logger *slog.Logger
 	// Join waits for an embedded PostgreSQL that another process runs, instead of starting it.
 	Join bool
+	// AcceptOlderLog is whether somebody answers for it that the log is shorter than the
+	// checkpoint in the signer's memory, because an older database was restored. The log itself
+	// must say so too.
+	AcceptOlderLog bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -124,12 +128,33 @@ func OpenAuditd(ctx context.Context, settings config.Config, options AuditdOptio
 	if err := a.openDatabase(ctx, settings, options.Join); err != nil {
 		return nil, err
 	}
-	a.Signer, err = postgres.NewSigner(a.db, postgres.SignerConfig{
+	signing := postgres.SignerConfig{
 		Origin: settings.Origin, PublicKey: key.PublicKey(), Sign: key.Sign, Former: keys[1:],
 		Memory: checkpointFile{filepath.Join(a.dir, lastCheckpoint)}, Witnesses: policy, Now: options.Now, Logger: options.Logger,
 		Refused: a.refused,
-	})
+	}
+	if options.AcceptOlderLog {
+		if err := a.acceptRestored(ctx, signing); err != nil {
+			return nil, err
+		}
+	}
+	a.Signer, err = postgres.NewSigner(a.db, signing)
 	return a, err
+}
+
+// acceptRestored puts the checkpoint of the longer log aside, where it stays, and one of the
+// log as it is in its place.
+func (a *Auditd) acceptRestored(ctx context.Context, signing postgres.SignerConfig) error {
+	file := checkpointFile{filepath.Join(a.dir, lastCheckpoint)}
+	lost, err := file.Load()
+	if err != nil || lost == nil {
+		return err
+	}
+	next, err := postgres.AcceptRestored(ctx, a.db, signing, lost)
+	if err != nil || next == nil {
+		return err
+	}
+	return file.replace(lost, next)
 }
 
 func (a *Auditd) takeLock() (err error) {

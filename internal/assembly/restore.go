@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,7 +26,11 @@ func (h *House) restoreLog(ctx context.Context, by privacy.Principal) error {
 	if err != nil || lost == nil {
 		return err
 	}
-	extends, err := postgres.ExtendsCheckpoint(ctx, h.DB, h.Settings.Origin, h.signing.current, lost)
+	key, _, err := h.openKept(lost)
+	if err != nil {
+		return fmt.Errorf("comparing log with kept checkpoint: %w", err)
+	}
+	extends, err := postgres.ExtendsCheckpoint(ctx, h.DB, h.Settings.Origin, key, lost)
 	if err != nil || extends {
 		return err
 	}
@@ -34,6 +39,20 @@ func (h *House) restoreLog(ctx context.Context, by privacy.Principal) error {
 		return err
 	}
 	return file.replace(lost, next)
+}
+
+// openKept opens a checkpoint that was kept, which a former key may have signed.
+func (h *House) openKept(signed []byte) (key ed25519.PublicKey, c audit.Checkpoint, err error) {
+	for _, key = range h.signing.keys() {
+		verifier, failed := audit.NewVerifier(h.Settings.Origin, key)
+		if failed != nil {
+			return nil, c, failed
+		}
+		if c, err = audit.OpenCheckpoint(signed, verifier); err == nil {
+			return key, c, nil
+		}
+	}
+	return nil, c, err
 }
 
 // lostCheckpoint is where a checkpoint of a log is kept that lost entries in a restore.
@@ -84,10 +103,6 @@ type LostHead struct {
 // LostHeads says of each restore that a log admits to what was lost, by the checkpoints that
 // are kept beside the last one.
 func (h *House) LostHeads(restored []audit.Restored) ([]LostHead, error) {
-	verifier, err := audit.NewVerifier(h.Settings.Origin, h.signing.current)
-	if err != nil {
-		return nil, err
-	}
 	var heads []LostHead
 	for _, r := range restored {
 		head := LostHead{Restored: r, File: checkpointFileOf(h.Settings).lostCheckpoint(r.Lost)}
@@ -96,7 +111,7 @@ func (h *House) LostHeads(restored []audit.Restored) ([]LostHead, error) {
 		case err != nil:
 			return nil, err
 		case sha256.Sum256(signed) == r.Lost:
-			c, err := audit.OpenCheckpoint(signed, verifier)
+			_, c, err := h.openKept(signed)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", head.File, err)
 			}

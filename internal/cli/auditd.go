@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) auditdCommand() *cobra.Command {
-	var once bool
+	var once, accept bool
 	cmd := &cobra.Command{
 		Use: "auditd", Short: "Sign the log's checkpoints as a process of its own", Args: cobra.NoArgs,
 		Long: `Sign checkpoints of the log, one a second while it grows, and ask the witnesses for
@@ -28,19 +28,25 @@ and the exit code is 1 if it is still so at the end.
 It is meant to run as another account than the server, better on another machine: with
 a key of its own and the database role mahrem_signer, which sees the log and nothing
 else. Its directory (setting signer, MAHREM_SIGNER; HOME/auditd) is made by
-"mahrem auditd init".`,
+"mahrem auditd init".
+
+--danger-accept-older-log says that the log lacks entries which were signed because you
+restored an older database, and that you answer for it. The server must have said so in
+the log before (mahrem erasure replay --danger-accept-older-log). The checkpoint of the
+longer log stays beside the new one. Witnesses go on refusing.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := a.config()
 			if err != nil {
 				return err
 			}
 			if once {
-				return a.signOnce(cmd.Context(), settings)
+				return a.signOnce(cmd.Context(), settings, accept)
 			}
-			return a.auditd(cmd.Context(), settings)
+			return a.auditd(cmd.Context(), settings, accept)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "sign and collect signatures once, and end")
+	cmd.Flags().BoolVar(&accept, "danger-accept-older-log", false, "the log lost entries because you restored an older database")
 	cmd.AddCommand(a.auditdInit(), a.auditdStatus())
 	return cmd
 }
@@ -48,8 +54,8 @@ else. Its directory (setting signer, MAHREM_SIGNER; HOME/auditd) is made by
 // signEvery is the rhythm of checkpoints.
 const signEvery = time.Second
 
-func (a *app) auditd(ctx context.Context, settings config.Config) error {
-	signer, err := a.waitForLog(ctx, settings)
+func (a *app) auditd(ctx context.Context, settings config.Config, accept bool) error {
+	signer, err := a.waitForLog(ctx, settings, accept)
 	if err != nil {
 		return err
 	}
@@ -64,9 +70,9 @@ func (a *app) auditd(ctx context.Context, settings config.Config) error {
 }
 
 // waitForLog opens the signer, and waits for a database that is not there yet.
-func (a *app) waitForLog(ctx context.Context, settings config.Config) (*assembly.Auditd, error) {
+func (a *app) waitForLog(ctx context.Context, settings config.Config, accept bool) (*assembly.Auditd, error) {
 	for said := false; ; said = true {
-		signer, err := assembly.OpenAuditd(ctx, settings, assembly.AuditdOptions{Logger: a.logger(), Join: true})
+		signer, err := assembly.OpenAuditd(ctx, settings, assembly.AuditdOptions{Logger: a.logger(), Join: true, AcceptOlderLog: accept})
 		if err == nil || !errors.Is(err, privacy.ErrUnavailable) {
 			return signer, err
 		}
@@ -81,8 +87,8 @@ func (a *app) waitForLog(ctx context.Context, settings config.Config) (*assembly
 	}
 }
 
-func (a *app) signOnce(ctx context.Context, settings config.Config) error {
-	signer, err := assembly.OpenAuditd(ctx, settings, assembly.AuditdOptions{Logger: a.logger()})
+func (a *app) signOnce(ctx context.Context, settings config.Config, accept bool) error {
+	signer, err := assembly.OpenAuditd(ctx, settings, assembly.AuditdOptions{Logger: a.logger(), AcceptOlderLog: accept})
 	if err != nil {
 		return err
 	}
