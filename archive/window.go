@@ -47,14 +47,19 @@ func parse(stored *audit.StoredEntry) (decision, error) {
 	return decision{id: audit.DecisionID{Index: stored.Index, EntryID: entry.ID}, entry: entry}, nil
 }
 
-// at returns the entry with that index, or an error that wraps [privacy.ErrNotFound].
+// at returns the entry with that index, or an error that wraps [privacy.ErrNotFound], and
+// [audit.ErrArchived] if it was there and only an archive has it.
 func (a *Archive) at(ctx context.Context, index uint64) (decision, error) {
 	stored, err := a.log.Entries(ctx, index, 1)
 	if err != nil {
 		return decision{}, err
 	}
-	if len(stored) == 0 || stored[0].Index != index {
+	// Logs begin with a partition.
+	if len(stored) == 0 || stored[0].Index != index && stored[0].Index%audit.PartitionSize != 0 {
 		return decision{}, fmt.Errorf("reading entry %d of the log: %w", index, privacy.ErrNotFound)
+	}
+	if first := stored[0].Index; first != index {
+		return decision{}, fmt.Errorf("reading entry %d of a log that begins with %d: %w", index, first, audit.ErrArchived)
 	}
 	return parse(&stored[0])
 }

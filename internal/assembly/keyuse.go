@@ -39,7 +39,7 @@ func (h *House) countKeyUses(ctx context.Context) error {
 }
 
 // Reconcile compares the uses of keys with the entries of the log, between two moments,
-// widened to whole reports. What this and other processes have reported so far is covered
+// widened to whole reports, as far as its entries were not archived. What this and other processes have reported so far is covered
 // by the log first. progress is told how many of how many entries are read.
 func (h *House) Reconcile(ctx context.Context, from, to time.Time, progress func(done, total int64)) (keyuse.Result, *keyuse.Tally, error) {
 	var none keyuse.Result
@@ -54,9 +54,13 @@ func (h *House) Reconcile(ctx context.Context, from, to time.Time, progress func
 	if err != nil {
 		return none, nil, err
 	}
-	tally := &keyuse.Tally{}
-	tally.From, tally.To = keyuse.Span(reports, from, to)
-	for next := uint64(0); next < size; {
+	begin, begins, err := h.logBegins(ctx)
+	if err != nil {
+		return none, nil, err
+	}
+	tally := &keyuse.Tally{Begins: begins}
+	tally.From, tally.To = keyuse.Span(reports, begins, from, to)
+	for next := begin; next < size; {
 		entries, err := h.Log.Entries(ctx, next, 4096)
 		if err != nil {
 			return none, nil, err
@@ -72,9 +76,26 @@ func (h *House) Reconcile(ctx context.Context, from, to time.Time, progress func
 			tally.Add(&entry)
 		}
 		next = entries[len(entries)-1].Index + 1
-		progress(int64(next), int64(size))
+		progress(int64(next-begin), int64(size-begin))
 	}
 	return keyuse.Reconcile(reports, tally), tally, nil
+}
+
+// logBegins is the first entry that is still there and, if older ones were archived, when it
+// was written.
+func (h *House) logBegins(ctx context.Context) (index uint64, at time.Time, err error) {
+	if index, err = h.Log.Begin(ctx); err != nil || index == 0 {
+		return 0, at, err
+	}
+	stored, err := h.Log.EntriesAt(ctx, []uint64{index})
+	if err != nil || len(stored) == 0 {
+		return index, at, err // nothing came since
+	}
+	entry, err := audit.ParseEntry(stored[0].Leaf)
+	if err != nil {
+		return 0, at, fmt.Errorf("reading entry %d; run: mahrem audit verify: %w", index, err)
+	}
+	return index, entry.Time, nil
 }
 
 func (h *House) keyUseGauges() []server.Gauge {

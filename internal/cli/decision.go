@@ -108,6 +108,9 @@ func decisionID(text string) (audit.DecisionID, error) {
 }
 
 func noSuchDecision(err error) error {
+	if errors.Is(err, audit.ErrArchived) {
+		return fmt.Errorf("%w; show it with: mahrem audit prove ID --from ARCHIVE", err)
+	}
 	if errors.Is(err, privacy.ErrNotFound) {
 		return fmt.Errorf("the log has no decision of this id: %w", privacy.ErrNotFound)
 	}

@@ -207,7 +207,7 @@ func TestReconcileNamesTheGap(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tally := &keyuse.Tally{}
-			tally.From, tally.To = keyuse.Span(test.reports, at.Add(time.Minute), at.Add(2*time.Minute))
+			tally.From, tally.To = keyuse.Span(test.reports, time.Time{}, at.Add(time.Minute), at.Add(2*time.Minute))
 			tally.Add(&audit.Entry{Kind: audit.LogStarted, Time: at.Add(-time.Hour)})
 			tally.Add(&audit.Entry{Kind: audit.QueryAnswered, Time: at.Add(-time.Hour)}) // of another time
 			for _, kind := range test.kinds {

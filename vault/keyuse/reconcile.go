@@ -14,6 +14,9 @@ type Tally struct {
 	// From and To are the span of time. Entries up to a margin outside of it count too: a
 	// gap that is named is one, and no accident of the clock.
 	From, To time.Time
+	// Begins is when the first entry was written that is still there, if older ones were
+	// archived: reports that began before it are not compared. Zero: none were.
+	Begins time.Time
 
 	counts map[audit.Kind]uint64
 	covers map[audit.Digest]bool
@@ -89,7 +92,7 @@ func Reconcile(reports []Covered, tally *Tally) Result {
 	groups := map[audit.Digest][]Report{}
 	for _, r := range reports {
 		groups[r.Digest] = append(groups[r.Digest], r.Report)
-		if !r.overlaps(tally.From, tally.To) {
+		if !r.overlaps(tally.From, tally.To) || r.Since.Before(tally.Begins) {
 			continue
 		}
 		for _, use := range r.Uses {
@@ -136,11 +139,15 @@ func (r *Report) overlaps(from, to time.Time) bool {
 	return !r.Until.Before(from) && r.Since.Before(to)
 }
 
-// Span widens a span of time to whole reports.
-func Span(reports []Covered, from, to time.Time) (time.Time, time.Time) {
+// Span widens a span of time to whole reports. Of a log that begins at some time, because
+// older entries were archived, it begins with the first report after that; zero: with any.
+func Span(reports []Covered, begins, from, to time.Time) (time.Time, time.Time) {
+	if from.Before(begins) {
+		from = begins
+	}
 	within := []Report{{Since: from, Until: to}}
 	for i := range reports {
-		if reports[i].overlaps(from, to) {
+		if reports[i].overlaps(from, to) && !reports[i].Since.Before(begins) {
 			within = append(within, reports[i].Report)
 		}
 	}
