@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,6 +18,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
@@ -301,4 +303,53 @@ func everything(t *testing.T, pool *pgxpool.Pool, dir string) [][]byte {
 		t.Fatal(err)
 	}
 	return values
+}
+
+// TestReturnedAmongMany looks for the few who are back among as many people as a large
+// company has, which a server does before it answers anything, and says how long it took.
+func TestReturnedAmongMany(t *testing.T) {
+	t.Parallel()
+	people := 1_000_000
+	if testing.Short() {
+		people = 12_000 // more than are looked at at a time
+	}
+	house, database := newHouse(t)
+	pool := database.OwnerPool(t)
+	want := map[privacy.DataSubjectID]bool{}
+	var tags [][]byte
+	n := 0
+	_, err := pool.CopyFrom(t.Context(), pgx.Identifier{"keyring", "person_key"}, []string{"data_subject_id", "wrapped"}, pgx.CopyFromFunc(func() ([]any, error) {
+		if n == people {
+			return nil, nil
+		}
+		id := privacy.DataSubjectID{byte(n >> 16), byte(n >> 8), byte(n), 15: 1}
+		key, wrapped, err := house.Keys.Vault().NewPersonKey(id)
+		if err != nil {
+			return nil, err
+		}
+		if n%4001 == 0 {
+			tag := key.Subject().Blinding.ErasedTag()
+			want[id], tags = true, append(tags, tag[:])
+		}
+		n++
+		return []any{[16]byte(id), wrapped}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `insert into audit.erase_tag (tag) select unnest($1::bytea[])`, tags); err != nil {
+		t.Fatal(err)
+	}
+	began, told := time.Now(), int64(0)
+	looked, damaged, err := postgres.NewEraseTags(house.DB, house.Keys.Vault()).Returned(t.Context(), func(done int64) { told = done }, func(id privacy.DataSubjectID) error {
+		if !want[id] {
+			t.Errorf("%v was not erased", id)
+		}
+		delete(want, id)
+		return nil
+	})
+	t.Logf("%d people in %v", looked, time.Since(began))
+	if err != nil || looked != int64(people) || damaged != 0 || told != looked || len(want) != 0 {
+		t.Errorf("looked at %d, %d damaged, told of %d, missed %d, %v", looked, damaged, told, len(want), err)
+	}
 }
