@@ -60,7 +60,7 @@ internal/evidence: audit
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain audit/anchor audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg
+internal/assembly: domain audit/anchor audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg; golang.org/x/mod
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
@@ -94,7 +94,7 @@ test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest internal/evidence; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: dsar/opendsr/conformance internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
+test internal/assembly: audit/verdict dsar/opendsr/conformance internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/evidence internal/pgtest postgres; github.com/jackc/pgx/v5

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 	"github.com/mahrem/mahrem/postgres"
@@ -34,7 +36,8 @@ type LogArchive struct {
 // done again with the same dir.
 //
 // The error wraps [privacy.ErrNotFound] without a policy, and [privacy.ErrDamaged] if the
-// bundle is not whole: then nothing was dropped.
+// bundle is not whole, and [postgres.ErrMayNotPrune] if no quorum of witnesses has signed the
+// checkpoint in it, as far as their signatures verify: then nothing was dropped.
 func (h *House) ArchiveLog(ctx context.Context, by privacy.Principal, dir string, prune bool, progress func(what string, done, total uint64)) (LogArchive, error) {
 	if by.Role != privacy.RoleDPO {
 		return LogArchive{}, fmt.Errorf("archiving log: %w", privacy.ErrForbidden)
@@ -73,6 +76,14 @@ func (h *House) archiveLog(ctx context.Context, by privacy.Principal, dir string
 		return a, err
 	}
 	if manifest == nil {
+		// What would not be enough afterwards need not be written.
+		newest, err := h.Log.LatestCheckpoint(ctx)
+		if err != nil {
+			return a, err
+		}
+		if err := h.enoughWitnesses(&policy, newest); err != nil {
+			return a, err
+		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return a, err
 		}
@@ -94,6 +105,13 @@ func (h *House) archiveLog(ctx context.Context, by privacy.Principal, dir string
 	if bad, found := report.FirstBad(); found || !report.Manifest {
 		return a, fmt.Errorf("the archive %s is not whole, and nothing was dropped: %v: %w", a.Directory, bad, privacy.ErrDamaged)
 	}
+	checkpoint, err := os.ReadFile(filepath.Join(a.Directory, bundle.CheckpointPath))
+	if err != nil {
+		return a, err
+	}
+	if err := h.enoughWitnesses(&policy, checkpoint); err != nil {
+		return a, fmt.Errorf("%s was not logged, and nothing was dropped; remove it once there is a checkpoint with a quorum, and archive again: %w", a.Directory, err)
+	}
 	signed, err := os.ReadFile(filepath.Join(a.Directory, bundle.ManifestPath))
 	if err != nil {
 		return a, err
@@ -102,6 +120,40 @@ func (h *House) archiveLog(ctx context.Context, by privacy.Principal, dir string
 	a.Archived, err = h.Log.RecordArchived(ctx, audit.Event{Principal: by},
 		postgres.Archived{End: a.End, Manifest: a.Manifest, Size: manifest.Size})
 	return a, err
+}
+
+// enoughWitnesses refuses a checkpoint that too few witnesses have signed, for the policy of
+// witnesses or for that on old entries. It believes no line that does not verify, whatever
+// stands in the database, and nobody whom the policy of witnesses does not name.
+func (h *House) enoughWitnesses(written *audit.RetentionPolicy, signed []byte) error {
+	named := h.signing.witnesses
+	if named == nil {
+		if written.Cosignatures > 0 {
+			return fmt.Errorf("the policy on old entries wants %d cosignatures, and the setting witnesses names nobody who could give one: %w",
+				written.Cosignatures, postgres.ErrMayNotPrune)
+		}
+		return nil
+	}
+	var logs []note.Verifier
+	for _, key := range h.signing.keys() {
+		verifier, err := audit.NewVerifier(h.Settings.Origin, key)
+		if err != nil {
+			return err
+		}
+		logs = append(logs, verifier)
+	}
+	cosigned, err := named.Check(signed, logs...)
+	switch {
+	case err != nil:
+		return fmt.Errorf("checking cosignatures: %w", err)
+	case !cosigned.Quorum:
+		return fmt.Errorf("the checkpoint of %d entries has valid cosignatures of %d witnesses, which is no quorum: %w",
+			cosigned.Checkpoint.Size, len(cosigned.Cosignatures), postgres.ErrMayNotPrune)
+	case len(cosigned.Cosignatures) < written.Cosignatures:
+		return fmt.Errorf("the checkpoint of %d entries has valid cosignatures of %d witnesses, and the policy on old entries wants %d: %w",
+			cosigned.Checkpoint.Size, len(cosigned.Cosignatures), written.Cosignatures, postgres.ErrMayNotPrune)
+	}
+	return nil
 }
 
 // finishedArchive is the bundle that an archiving left that was broken off behind it; nil if
@@ -145,6 +197,25 @@ func (h *House) pruneLog(ctx context.Context, by privacy.Principal, end uint64) 
 		begin, until = at, time.Now().Add(pruneWithin)
 	}
 	return begin, nil
+}
+
+// SayWhere adds to an error which wraps [audit.ErrArchived] which archive has the entry.
+// Others it returns as they are.
+func (h *House) SayWhere(ctx context.Context, index uint64, err error) error {
+	if !errors.Is(err, audit.ErrArchived) {
+		return err
+	}
+	archives, readErr := h.Log.Archives(ctx)
+	if readErr != nil {
+		return err
+	}
+	for i := range archives {
+		if a := &archives[i]; index < a.End {
+			return fmt.Errorf("%w; entry %d is in the archive of %s, whose manifest has the SHA-256 %x",
+				err, index, a.At.UTC().Format(time.DateOnly), a.Manifest[:])
+		}
+	}
+	return err
 }
 
 // exportBegin is the first entry of a bundle in a directory: that of the bundle that is there,

@@ -147,7 +147,7 @@ func (a *app) proveHere(ctx context.Context, name entryName) (audit.Inclusion, e
 	}
 	proof, err := house.Log.Prove(ctx, name.index)
 	if err != nil {
-		return audit.Inclusion{}, err
+		return audit.Inclusion{}, house.SayWhere(ctx, name.index, err)
 	}
 	_, err = house.Log.Append(ctx, audit.Event{Kind: audit.LogRead, Principal: operator(), Outcome: audit.Done, Count: 1})
 	return proof, err
