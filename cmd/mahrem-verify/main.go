@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,11 +25,18 @@ func main() {
 }
 
 const usage = `usage: mahrem-verify [flags] DIR|URL...
+       mahrem-verify proof [flags] FILE
+       mahrem-verify receipts [flags] FILE DIR|URL...
 
 Checks a bundle of the log that "mahrem audit export" wrote, the parts of one, or a log that
 is served, without trusting whoever made it: that every entry is there, in order and
 unaltered, that every tile and checkpoint belongs to the same log, and that no file is
 missing, swapped, cut off or too much.
+
+proof checks one proof (a C2SP tlog-proof file, as "mahrem audit prove" writes it) with the
+key and nothing else. receipts compares answers that somebody kept (JSON documents, one
+after the other) with the log: an entry that is missing, or in whose place another stands,
+is named. A directory with one of these names is given as ./proof.
 
   --key KEY            public key of the log, or a file with it; may be repeated
   --witnesses FILE     C2SP tlog-policy: whose cosignatures the checkpoint must have
@@ -39,7 +45,8 @@ missing, swapped, cut off or too much.
   --token-file FILE    bearer token for a log that is served
   --json               print the result as one JSON document
 
-exit codes: 0 whole, 1 broken (the first bad index is named), 2 could not be checked
+exit codes: 0 whole or valid, 1 broken (the first bad index is named) or not valid,
+2 could not be checked
 `
 
 // texts is a flag that may be repeated.
@@ -48,9 +55,24 @@ type texts []string
 func (t *texts) String() string     { return strings.Join(*t, ",") }
 func (t *texts) Set(s string) error { *t = append(*t, s); return nil }
 
+// command is one call of the program.
+type command struct {
+	out, errs io.Writer
+	asJSON    bool
+}
+
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	c := &command{out: out, errs: errs}
+	check := c.places
+	if len(args) > 0 {
+		switch args[0] {
+		case "proof":
+			check, args = c.proof, args[1:]
+		case "receipts":
+			check, args = c.receipts, args[1:]
+		}
+	}
 	var input verdict.Input
-	var asJSON bool
 	flags := flag.NewFlagSet("mahrem-verify", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	flags.Usage = func() { _, _ = io.WriteString(errs, usage) }
@@ -64,46 +86,54 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	})
 	flags.StringVar(&input.TokenFile, "token-file", "", "")
 	flags.BoolVar(&input.Part, "part", false, "")
-	flags.BoolVar(&asJSON, "json", false, "")
-	if err := flags.Parse(args); err != nil {
-		return 2
+	flags.BoolVar(&c.asJSON, "json", false, "")
+	// Flags may stand behind what is checked.
+	var rest []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			return 2
+		}
+		if args = flags.Args(); len(args) == 0 {
+			break
+		}
+		rest, args = append(rest, args[0]), args[1:]
 	}
-	if flags.NArg() == 0 {
+	if len(rest) == 0 {
 		flags.Usage()
 		return 2
 	}
 	options, err := input.Read()
-	var verdicts []verdict.Verdict
+	code := 2
 	if err == nil {
-		verdicts, err = verdict.OfAll(ctx, flags.Args(), options)
+		code, err = check(ctx, rest, options)
 	}
 	if err != nil {
 		_, _ = fmt.Fprintf(errs, "mahrem-verify: could not be checked: %v\n", err)
 		return 2
 	}
+	return code
+}
+
+// places checks a log, or the parts of one.
+func (c *command) places(ctx context.Context, args []string, options verdict.Options) (int, error) {
+	verdicts, err := verdict.OfAll(ctx, args, options)
+	if err != nil {
+		return 2, err
+	}
 	code := 0
 	for i := range verdicts {
 		v := &verdicts[i]
 		v.NotChecked = append(v.NotChecked, "whether the decisions follow from the policies that are named: mahrem audit verify --replay does that")
-		if c := v.ExitCode(); code != 1 && c != 0 { // what is broken outweighs what could not be checked
-			code = c
+		if e := v.ExitCode(); code != 1 && e != 0 { // what is broken outweighs what could not be checked
+			code = e
 		}
-		if !asJSON {
+	}
+	return code, c.print(verdicts, func(w io.Writer) {
+		for i := range verdicts {
 			if len(verdicts) > 1 {
-				_, _ = fmt.Fprintln(out, v.Place)
+				_, _ = fmt.Fprintln(w, verdicts[i].Place)
 			}
-			_, err = v.WriteTo(out)
+			_, _ = verdicts[i].WriteTo(w)
 		}
-	}
-	if asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(verdicts)
-	}
-	if err != nil {
-		_, _ = fmt.Fprintf(errs, "mahrem-verify: %v\n", err)
-		return 2
-	}
-	return code
+	})
 }

@@ -46,7 +46,23 @@ func TestSmallAndStatic(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"--nonsense", "x"}, {"nowhere"}, {"--key", "nowhere", "x"}, {"--witnesses", "nowhere", "x"}, {"ftp://host/log"}, {"a", "b"}} {
+	for _, args := range [][]string{
+		{},
+		{"--nonsense", "x"},
+		{"nowhere"},
+		{"--key", "nowhere", "x"},
+		{"--witnesses", "nowhere", "x"},
+		{"ftp://host/log"},
+		{"a", "b"},
+		{"proof"},
+		{"proof", "nowhere"},
+		{"proof", "main.go"},
+		{"proof", "main.go", "main.go"},
+		{"proof", "--kept", "main.go", "main.go"},
+		{"receipts", "main.go"},
+		{"receipts", "main.go", "."},
+		{"receipts", "nowhere", "."},
+	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), args, &out, &errs); code != 2 || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, code, out.String(), errs.String())

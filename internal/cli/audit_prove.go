@@ -54,7 +54,9 @@ type proofDocument struct {
 	Origin   string `json:"origin,omitempty"`
 	Size     uint64 `json:"size,omitempty"`
 	RootHash string `json:"root_hash,omitempty"`
-	File     string `json:"file,omitempty"`
+	// Cosigned are the witnesses that vouch for the checkpoint, as far as a policy names them.
+	Cosigned []string `json:"cosigned_by,omitempty"`
+	File     string   `json:"file,omitempty"`
 	// Proof is the content of the file, where none was asked for.
 	Proof string `json:"proof,omitempty"`
 }

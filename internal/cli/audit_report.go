@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 	"github.com/mahrem/mahrem/audit/tally"
+	"github.com/mahrem/mahrem/audit/verdict"
 	"github.com/mahrem/mahrem/audit/wording"
 	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
@@ -154,18 +154,11 @@ func (a *app) openBundle(ctx context.Context, dir, key string) (*bundle.Bundle, 
 		a.screen.notef("the key is the one that lies in the bundle: it shows that the bundle is one piece, not whose it is; --key takes the log's own")
 		return bundle.Open(ctx, bundle.Dir(dir), nil)
 	}
-	if content, err := os.ReadFile(key); err == nil {
-		key = string(content)
-	}
-	origin, public, err := audit.ParseKey(key)
+	keys, err := keyTexts(key)
 	if err != nil {
 		return nil, usagef("--key: %w", err)
 	}
-	verifier, err := audit.NewVerifier(origin, public)
-	if err != nil {
-		return nil, usagef("--key: %w", err)
-	}
-	return bundle.Open(ctx, bundle.Dir(dir), verifier)
+	return verdict.OpenBundle(ctx, dir, verdict.Options{Keys: keys})
 }
 
 // writeOut writes a file that must not be there yet. One that cannot be finished is taken

@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar/certificate"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 func (a *app) certificateCommand() *cobra.Command {
@@ -105,6 +107,29 @@ func keyText(flag string) (string, error) {
 		return "", err
 	}
 	return string(content), nil
+}
+
+// keyTexts are the public keys that a flag names, one a line: where a signer of its own signs
+// the log, "mahrem audit key" prints its key and then that of the house.
+func keyTexts(flag string) ([]string, error) {
+	text, err := keyText(flag)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if _, _, err := audit.ParseKey(line); err != nil {
+			return nil, err
+		}
+		keys = append(keys, line)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("there is no key in it: %w", privacy.ErrInvalid)
+	}
+	return keys, nil
 }
 
 // readBounded reads a file that has at most limit bytes.
