@@ -149,12 +149,12 @@ const (
 
 // awaitCheckpoint returns when the stored checkpoints cover what is committed now.
 func (l *AuditLog) awaitCheckpoint(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, awaitSigner)
-	defer cancel()
 	size, err := l.Size(ctx)
 	if err != nil || size == 0 {
 		return err
 	}
+	over := time.NewTimer(awaitSigner)
+	defer over.Stop()
 	for {
 		signed, err := l.newestCheckpoint(ctx)
 		if err != nil && !errors.Is(err, privacy.ErrNotFound) {
@@ -166,6 +166,8 @@ func (l *AuditLog) awaitCheckpoint(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the process that signs checkpoints (mahrem auditd): %w: %w", privacy.ErrUnavailable, ctx.Err())
+		case <-over.C:
+			return fmt.Errorf("waiting for the process that signs checkpoints (mahrem auditd): it has signed nothing for %s: %w", awaitSigner, privacy.ErrUnavailable)
 		case <-time.After(lookAgain):
 		}
 	}

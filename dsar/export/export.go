@@ -20,10 +20,13 @@ import (
 
 // Config holds what an exporter must and may be told.
 type Config struct {
-	// Origin is the name of the log, Key its public key, and Sign signs with it. Required.
+	// Origin is the name of the log, Key the public key of exports, and Sign signs with it.
+	// Required.
 	Origin string
 	Key    ed25519.PublicKey
 	Sign   func(message []byte) ([]byte, error)
+	// LogKey is the public key of checkpoints, where another process signs them; nil means Key.
+	LogKey ed25519.PublicKey
 	// Catalogue is the one in force. Required.
 	Catalogue Catalogue
 	// Now is the clock; nil means time.Now.
@@ -46,7 +49,10 @@ func New(store Store, log Log, decisions Decisions, config Config) (*Exporter, e
 	if store == nil || log == nil || decisions == nil || config.Catalogue == nil || config.Sign == nil {
 		return nil, fmt.Errorf("making exporter without store, log, decisions, catalogue or key: %w", privacy.ErrInvalid)
 	}
-	verifier, err := audit.NewVerifier(config.Origin, config.Key)
+	if config.LogKey == nil {
+		config.LogKey = config.Key
+	}
+	verifier, err := audit.NewVerifier(config.Origin, config.LogKey)
 	if err != nil {
 		return nil, fmt.Errorf("making exporter: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 func (h *House) openExports() (err error) {
 	store := postgres.NewExportStore(h.People, h.Log)
 	h.Exporter, err = export.New(store, h.Log, h.Archive, export.Config{
-		Origin: h.Settings.Origin, Key: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog, Now: h.options.Now,
+		Origin: h.Settings.Origin, Key: h.Keys.LogPublicKey(), Sign: h.Keys.SignLog, LogKey: h.signing.current, Now: h.options.Now,
 		Catalogue: func() *policies.Catalogue { return h.Engine.Revision().Catalogue() },
 	})
 	if err != nil {

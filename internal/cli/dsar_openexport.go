@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -43,11 +44,12 @@ as well.
 KEY is a file with what "mahrem audit key" prints, or that text itself. The passphrase is
 read from stdin unless a file has it.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			text, err := keyText(key)
+			keys, err := keyTexts(key)
 			if err != nil {
-				return err
+				return fmt.Errorf("--key: %w", err)
 			}
-			origin, public, err := audit.ParseKey(text)
+			// Where a signer of its own has the log's key, the last one signs documents.
+			origin, public, err := audit.ParseKey(keys[len(keys)-1])
 			if err != nil {
 				return fmt.Errorf("--key: %w", err)
 			}
@@ -88,6 +90,28 @@ func (a *app) exportKey(identity, passphraseFile string) (export.Key, error) {
 		return export.Key{}, usagef("reading passphrase: %w", err)
 	}
 	return export.PassphraseKey(privacy.NewPlain(strings.TrimSpace(string(text))))
+}
+
+// openExportBy opens an export by whichever of the keys signed it, the last one first: where
+// a signer of its own has the log's key, that is the house's, which signs documents.
+func openExportBy(path string, opener export.Key, keys []string, out string) (document openedExport, err error) {
+	for i, text := range slices.Backward(keys) {
+		origin, public, parseErr := audit.ParseKey(text)
+		if parseErr != nil {
+			return document, fmt.Errorf("--key: %w", parseErr)
+		}
+		opened, openErr := openExport(path, opener, origin, public, out)
+		if openErr == nil {
+			return opened, nil
+		}
+		if i == len(keys)-1 { // what is wrong with it by the key that should have signed it
+			err = openErr
+		}
+		if !errors.Is(openErr, privacy.ErrDamaged) {
+			break
+		}
+	}
+	return document, err
 }
 
 // openExport decrypts into a file without a name, checks it, and unpacks it beside out
