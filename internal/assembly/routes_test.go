@@ -222,7 +222,7 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "GET /opendsr/{version}/discovery", path: "/opendsr/v3/discovery", status: 200},
 		{route: "GET /opendsr/certificate.pem", status: 200},
 		{route: "POST /opendsr/{version}/requests", path: "/opendsr/v3/requests", as: "shop", body: theirs(first), status: 201, left: []audit.Kind{audit.RequestOpened}},
-		{route: "POST /opendsr/{version}/requests", path: "/opendsr/v3/requests", as: "shop", body: theirs(first), status: 400}, // its id was used
+		{route: "POST /opendsr/{version}/requests", path: "/opendsr/v3/requests", as: "shop", body: theirs(first), status: 400, left: []audit.Kind{audit.RequestRefused}}, // its id was used
 		{route: "GET /opendsr/{version}/requests/{subject_request_id}", path: "/opendsr/v3/requests/" + first, as: "shop", status: 200},
 		{route: "DELETE /opendsr/{version}/requests/{subject_request_id}", path: "/opendsr/v3/requests/" + first, as: "shop", status: 202, left: []audit.Kind{audit.RequestWithdrawn}},
 		{
