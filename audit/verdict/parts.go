@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
@@ -18,6 +19,7 @@ func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, 
 	type part struct {
 		place string
 		begin uint64
+		size  uint64 // of its checkpoint; zero if it has none
 	}
 	var parts []part
 	for _, place := range places {
@@ -29,7 +31,11 @@ func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		parts = append(parts, part{place, begin})
+		signed, err := files.Read(ctx, bundle.CheckpointPath, 1<<16)
+		if err != nil {
+			signed = nil // whoever verifies the part says so
+		}
+		parts = append(parts, part{place, begin, sizeOf(signed)})
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.begin, b.begin) })
 	var verdicts []Verdict
@@ -37,13 +43,20 @@ func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, 
 	compared := make([]bool, len(kept), len(kept)+len(parts)) // with some part
 	for i, p := range parts {
 		o := options
-		o.Kept = kept
+		// What was signed later than a part is compared with those behind it.
+		var with []int
+		o.Kept = nil
+		for k := range kept {
+			if i == len(parts)-1 || p.size == 0 || sizeOf(kept[k]) <= p.size {
+				with, o.Kept = append(with, k), append(o.Kept, kept[k])
+			}
+		}
 		v, report, err := of(ctx, p.place, &o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.place, err)
 		}
-		for k := range kept {
-			if !slices.Contains(report.KeptUnchecked, k) {
+		for n, k := range with {
+			if !slices.Contains(report.KeptUnchecked, n) {
 				compared[k] = true
 			}
 		}
@@ -73,4 +86,14 @@ func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, 
 		last.wantLast()
 	}
 	return verdicts, nil
+}
+
+// sizeOf is the size that a signed checkpoint names, whoever signed it; zero if it is none.
+func sizeOf(signed []byte) uint64 {
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	c, err := audit.ParseCheckpoint(text + "\n")
+	if err != nil {
+		return 0 // whoever checks it says so
+	}
+	return c.Size
 }

@@ -283,11 +283,11 @@ func TestArchiveLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("verify the files", func(t *testing.T) {
-		v, err := verdict.Of(t.Context(), done.Directory, verdict.Options{Keys: keys, Kept: signed[:2]})
+		v, err := verdict.Of(t.Context(), done.Directory, verdict.Options{Keys: keys, Kept: signed[:2], Part: true})
 		if err != nil || !v.Whole || v.Begin != 0 || v.Entries != audit.PartitionSize {
 			t.Errorf("the archive: %+v, %v", v, err)
 		}
-		v, err = verdict.Of(t.Context(), rest, verdict.Options{Keys: keys, Kept: [][]byte{note}})
+		v, err = verdict.Of(t.Context(), rest, verdict.Options{Keys: keys, Kept: [][]byte{note}, Part: true})
 		if err != nil || !v.Whole || v.Begin != audit.PartitionSize || v.Kept <= audit.PartitionSize {
 			t.Errorf("the rest with the checkpoint of the archive: %+v, %v", v, err)
 		}
@@ -301,7 +301,7 @@ func TestArchiveLog(t *testing.T) {
 			t.Errorf("archive and a bundle that repeats it: %+v, %v", parts, err)
 		}
 		// The rest alone says where it begins, and a part that is missing is named.
-		if parts, err := verdict.OfAll(t.Context(), []string{rest, rest}, verdict.Options{Keys: keys}); err != nil || parts[1].Whole {
+		if parts, err := verdict.OfAll(t.Context(), []string{rest, rest}, verdict.Options{Keys: keys, Part: true}); err != nil || parts[1].Whole {
 			t.Errorf("the same twice: %+v, %v", parts, err)
 		}
 		before, err := bundle.Open(t.Context(), bundle.Dir(before), nil)
