@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,28 +89,6 @@ func (a *app) exportKey(identity, passphraseFile string) (export.Key, error) {
 		return export.Key{}, usagef("reading passphrase: %w", err)
 	}
 	return export.PassphraseKey(privacy.NewPlain(strings.TrimSpace(string(text))))
-}
-
-// openExportBy opens an export by whichever of the keys signed it, the last one first: where
-// a signer of its own has the log's key, that is the house's, which signs documents.
-func openExportBy(path string, opener export.Key, keys []string, out string) (document openedExport, err error) {
-	for i, text := range slices.Backward(keys) {
-		origin, public, parseErr := audit.ParseKey(text)
-		if parseErr != nil {
-			return document, fmt.Errorf("--key: %w", parseErr)
-		}
-		opened, openErr := openExport(path, opener, origin, public, out)
-		if openErr == nil {
-			return opened, nil
-		}
-		if i == len(keys)-1 { // what is wrong with it by the key that should have signed it
-			err = openErr
-		}
-		if !errors.Is(openErr, privacy.ErrDamaged) {
-			break
-		}
-	}
-	return document, err
 }
 
 // openExport decrypts into a file without a name, checks it, and unpacks it beside out
