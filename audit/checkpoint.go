@@ -32,6 +32,14 @@ func FormatCheckpoint(c Checkpoint) string {
 		base64.StdEncoding.EncodeToString(c.Root[:]) + "\n"
 }
 
+// PeekCheckpoint reads what a signed checkpoint says without checking who signed it. It is
+// for putting notes in order and for naming them, never for believing one: [OpenCheckpoint]
+// does that. The error wraps [privacy.ErrDamaged].
+func PeekCheckpoint(signed []byte) (Checkpoint, error) {
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	return ParseCheckpoint(text + "\n")
+}
+
 // ParseCheckpoint reads the text of a checkpoint: exactly what [FormatCheckpoint]
 // writes. Anything else is an error that wraps [privacy.ErrDamaged].
 func ParseCheckpoint(text string) (Checkpoint, error) {

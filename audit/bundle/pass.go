@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/mahrem/mahrem/audit"
@@ -232,8 +231,7 @@ func (p *packs) load(ctx context.Context) error {
 			continue
 		}
 		for _, signed := range notes {
-			text, _, _ := strings.Cut(string(signed), "\n\n")
-			c, err := audit.ParseCheckpoint(text + "\n")
+			c, err := audit.PeekCheckpoint(signed)
 			if err != nil || c.Size <= p.last || c.Size < p.v.manifest.Begin {
 				p.damaged(path)
 				continue

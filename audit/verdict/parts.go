@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
@@ -90,8 +89,7 @@ func OfParts(ctx context.Context, places []string, options Options) ([]Verdict, 
 
 // sizeOf is the size that a signed checkpoint names, whoever signed it; zero if it is none.
 func sizeOf(signed []byte) uint64 {
-	text, _, _ := strings.Cut(string(signed), "\n\n")
-	c, err := audit.ParseCheckpoint(text + "\n")
+	c, err := audit.PeekCheckpoint(signed)
 	if err != nil {
 		return 0 // whoever checks it says so
 	}

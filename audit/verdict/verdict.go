@@ -128,8 +128,7 @@ func (v *Verdict) undecided(format string, args ...any) {
 
 // keptName says which checkpoint was kept.
 func keptName(signed []byte) string {
-	text, _, _ := strings.Cut(string(signed), "\n\n")
-	c, err := audit.ParseCheckpoint(text + "\n")
+	c, err := audit.PeekCheckpoint(signed)
 	if err != nil {
 		return "a checkpoint that was kept"
 	}

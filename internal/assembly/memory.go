@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/mahrem/mahrem/audit"
@@ -87,7 +86,6 @@ func writeDurably(path string, content []byte) error {
 
 // sizeOf reads the size of the log from a note without checking the signature.
 func sizeOf(note []byte) (uint64, error) {
-	text, _, _ := strings.Cut(string(note), "\n\n")
-	c, err := audit.ParseCheckpoint(text + "\n")
+	c, err := audit.PeekCheckpoint(note)
 	return c.Size, err
 }

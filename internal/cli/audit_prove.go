@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -172,8 +171,7 @@ func (a *app) writeProof(path string, proof audit.Inclusion) error {
 	if err != nil {
 		return err
 	}
-	text, _, _ := strings.Cut(string(proof.Checkpoint), "\n\n")
-	checkpoint, err := audit.ParseCheckpoint(text + "\n") // its signature was checked when the proof was made
+	checkpoint, err := audit.PeekCheckpoint(proof.Checkpoint) // its signature was checked when the proof was made
 	if err != nil {
 		return err
 	}
