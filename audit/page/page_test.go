@@ -168,18 +168,18 @@ func TestPageInTheHandsOfAPerson(t *testing.T) {
 	key := write("log.vkey", []byte(h.vkey+"\n"))
 	policy := write("witnesses.policy", []byte(h.policy("all")))
 	tab := open(t)
-	text := func() (shown string) {
-		tab.Eval(t, `document.body.innerText`, &shown)
-		return shown
-	}
+	// The page checks in its own time: what it should say is waited for.
 	expect := func(class string, parts ...string) {
 		t.Helper()
 		tab.Wait(t, `document.getElementById("verdict").classList.contains("`+class+`")`)
 		for _, part := range parts {
-			if shown := text(); !strings.Contains(shown, part) {
-				t.Errorf("the page does not say %q:\n%s", part, shown)
+			quoted, err := json.Marshal(part)
+			if err != nil {
+				t.Fatal(err)
 			}
+			tab.Wait(t, `document.body.innerText.includes(`+string(quoted)+`)`)
 		}
+		tab.Wait(t, `document.getElementById("verdict").classList.contains("`+class+`")`)
 	}
 	expect("none", "No file yet")
 	tab.SetFiles(t, "#files", write("entry.tlog-proof", proof))
