@@ -43,7 +43,9 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 		return audit.Receipt{}, l.couldNotWrite(1, fmt.Errorf("beginning change: %w", err))
 	}
 	w := logWrite{}
-	until, err := l.changeAndAppend(ctx, p, &w, begun, change)
+	until, err := l.changeAndAppend(ctx, &w, begun, func(ctx context.Context, tx pgx.Tx) ([]*pendingEntry, error) {
+		return []*pendingEntry{p}, change(ctx, tx)
+	})
 	if err != nil {
 		return audit.Receipt{}, err
 	}
@@ -54,10 +56,10 @@ func (l *AuditLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	return audit.Committed(p.id, p.hash, p.index), nil
 }
 
-// changeAndAppend makes the change and commits it with the entry. It must have begun at
-// the time that is given, and returns by when the rest must be done. What change takes is
-// its own affair.
-func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logWrite, begun time.Time, change func(ctx context.Context, tx pgx.Tx) error) (until time.Time, err error) {
+// changeAndAppend makes the change and commits it with the entries that it returns. It must
+// have begun at the time that is given, and returns by when the rest must be done. What
+// change takes is its own affair.
+func (l *AuditLog) changeAndAppend(ctx context.Context, w *logWrite, begun time.Time, change func(ctx context.Context, tx pgx.Tx) ([]*pendingEntry, error)) (until time.Time, err error) {
 	conn, tx, err := l.beginChange(ctx, begun)
 	if err != nil {
 		return until, l.couldNotWrite(1, fmt.Errorf("beginning change: %w", translate(err)))
@@ -71,21 +73,25 @@ func (l *AuditLog) changeAndAppend(ctx context.Context, p *pendingEntry, w *logW
 			_ = tx.Rollback(ctx)
 		}
 	}()
-	if err := change(ctx, tx); err != nil {
+	entries, err := change(ctx, tx)
+	if err != nil {
 		return until, err
 	}
 	if status := conn.Conn().PgConn().TxStatus(); status != 'T' {
 		return until, fmt.Errorf("committing change: transaction is in state %c: %w", status, privacy.ErrConflict)
 	}
 	until = time.Now().Add(l.config.Deadline)
+	if len(entries) == 0 {
+		return until, nil // nothing was changed, so nothing is kept
+	}
 	if !l.takeTurn(until) {
-		return until, l.couldNotWrite(1, fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable))
+		return until, l.couldNotWrite(len(entries), fmt.Errorf("committing change: waiting for another writer: %w", privacy.ErrUnavailable))
 	}
 	// From here the caller's context does not count: see Append.
 	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
-	if err := l.appendAndCommit(own, conn.Conn(), p, w); err != nil {
-		return until, l.couldNotWrite(1, fmt.Errorf("committing change: %w", translate(err)))
+	if err := l.appendAndCommit(own, conn.Conn(), entries, w); err != nil {
+		return until, l.couldNotWrite(len(entries), fmt.Errorf("committing change: %w", translate(err)))
 	}
 	committed = true
 	l.growAfter(w.first, w.edge.Size())
@@ -119,7 +125,7 @@ func (l *AuditLog) beginChange(ctx context.Context, begun time.Time) (*pgxpool.C
 	return conn, tx, nil
 }
 
-// appendAndCommit ends the transaction that is open on conn with the entry, and gives the
+// appendAndCommit ends the transaction that is open on conn with the entries, and gives the
 // turn back. It first guesses that the log ends where this process left it, which takes
 // one round trip; if not, the guess is undone to its savepoint, and the lock is taken
 // before looking.
@@ -129,7 +135,7 @@ func (l *AuditLog) beginChange(ctx context.Context, begun time.Time) (*pgxpool.C
 // will be. Whoever has it waits for the lock in the database, and for nothing else, and is
 // let in by the commit itself. Should that fail after all, the next claim does not find the
 // head that it expects, and looks; nothing depends on the prediction being true.
-func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendingEntry, w *logWrite) (err error) {
+func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, own []*pendingEntry, w *logWrite) (err error) {
 	mine := true // the turn
 	defer func() {
 		if mine {
@@ -137,19 +143,22 @@ func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, p *pendi
 			l.giveTurn()
 		}
 	}()
-	entries := []*pendingEntry{p}
+	entries := own
 	notice, now, err := l.checkClock()
 	if err != nil {
 		return err
 	}
 	defer func() {
-		p.index = w.first + uint64(len(entries)) - 1
+		first := w.first + uint64(len(entries)-len(own))
+		for i, p := range own {
+			p.index = first + uint64(i)
+		}
 		if notice != nil && err == nil {
 			l.head.clock = now
 		}
 	}()
 	if notice != nil {
-		entries = []*pendingEntry{notice, p}
+		entries = append([]*pendingEntry{notice}, own...)
 	}
 	if !l.head.stale {
 		w.build(&l.head.edge, entries)
