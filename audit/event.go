@@ -83,6 +83,21 @@ const (
 	KeysCounted     Kind = "keys.counted"      // how often keys of people were opened since the last count
 	ClockSetBack    Kind = "clock.set_back"    // entries from here on may bear an earlier time than those before
 
+	// The consent ledger and what is around it.
+	ConsentRenewed           Kind = "consent.renewed"
+	ConsentExpired           Kind = "consent.expired" // a grant ended by itself, or a birthday opened the question again
+	ConsentGuardianGranted   Kind = "consent.guardian_granted"
+	ConsentGuardianWithdrawn Kind = "consent.guardian_withdrawn"
+	ConsentImported          Kind = "consent.imported"   // many at once; its list is the digest of their commitments
+	ConsentErased            Kind = "consent.erased"     // rows of somebody who was erased; its list is the digest of their commitments
+	NoticePublished          Kind = "notice.published"   // its list is the digest of the text
+	ReceiptIssued            Kind = "receipt.issued"     // its list is the digest of the receipt
+	SignalRejected           Kind = "signal.rejected"    // a consent signal that cannot be read: no consent
+	RegistryExchanged        Kind = "registry.exchanged" // with a national registry of consents
+	SubscriberAdded          Kind = "subscriber.added"   // somebody is told of changes of consent from here on
+	SubscriberRemoved        Kind = "subscriber.removed"
+	DeliveryRetried          Kind = "delivery.retried" // by hand
+
 	ProcessorAdded    Kind = "processor.added"
 	ProcessorNotified Kind = "processor.notified"
 	ProcessorAnswered Kind = "processor.answered"

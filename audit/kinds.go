@@ -15,6 +15,9 @@ var kinds = [...]Kind{
 	RequestWithdrawn, RequestRefused, PersonExported, ExportFetched, PersonRectified, PersonRestricted,
 	PersonUnrestricted, ErasurePlanned, ErasureApproved, ErasureDeferred, ErasureReplayed, LogRestored,
 	CertificateIssued, SuppressionLifted, HoldSet, HoldReleased, RetentionApplied, WithheldErased, LogRead, LogExported,
-	LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack, ProcessorAdded,
+	LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
+	ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
+	NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, DeliveryRetried,
+	ProcessorAdded,
 	ProcessorNotified, ProcessorAnswered,
 }

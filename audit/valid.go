@@ -16,7 +16,9 @@ func (k Kind) Valid() bool {
 		ErasurePlanned, ErasureApproved, ErasureDeferred, ErasureReplayed, LogRestored, CertificateIssued,
 		SuppressionLifted, HoldSet, HoldReleased, RetentionApplied, WithheldErased, ProcessorAdded,
 		ProcessorNotified, ProcessorAnswered,
-		LogRead, LogExported, LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack:
+		LogRead, LogExported, LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
+		ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
+		NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, DeliveryRetried:
 		return true
 	}
 	return false

@@ -12,6 +12,9 @@ import (
 // Change is one choice as a caller reports it. Fields that only a grant has must be
 // empty in every other change.
 type Change struct {
+	// ID is the caller's own for this change, by which a repetition is known; zero: one is
+	// drawn.
+	ID [16]byte
 	// DataSubject is the person; required.
 	DataSubject privacy.DataSubjectID
 	// Purpose must be in the catalogue.
@@ -30,6 +33,13 @@ type Change struct {
 	Source string
 	// Incentive is whether a grant was given for something in return.
 	Incentive bool
+	// Actor defaults to the data subject.
+	Actor Actor
+	// GuardianVerified, Language, EvidenceRef and Jurisdiction are those of the [Record].
+	GuardianVerified bool
+	Language         string
+	EvidenceRef      string
+	Jurisdiction     privacy.Jurisdiction
 	// EffectiveAt is when the person chose; zero means now. It must not lie ahead.
 	EffectiveAt time.Time
 	// ValidUntil is when a grant ends by itself; zero means that it does not.

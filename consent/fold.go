@@ -18,6 +18,11 @@ const (
 	StateObjected   State = "objected"
 	StateExpired    State = "expired"
 	StateNeverAsked State = "never_asked"
+	// StateStaleNotice is a standing yes to a wording that is out of date for the purpose.
+	StateStaleNotice State = "stale_notice"
+	// StateGuardianMissing is a child's own yes, or that of a guardian whose authority was
+	// not verified (Article 8).
+	StateGuardianMissing State = "guardian_missing"
 )
 
 // Current is the state for one purpose and channel at one moment, with what it stands

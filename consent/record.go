@@ -14,29 +14,59 @@ type Action string
 // processing that never needed a grant (Article 21) and is the stronger of the two.
 const (
 	Granted   Action = "granted"
+	Renewed   Action = "renewed" // a grant that was asked for again and given again
 	Refused   Action = "refused"
 	Withdrawn Action = "withdrawn"
-	Objected  Action = "objected"
+	// Expired is written by the house itself: a grant reached its end, or a birthday
+	// opened the question again.
+	Expired  Action = "expired"
+	Objected Action = "objected"
+	// What the holder of parental responsibility did for a child (Article 8).
+	GuardianGranted   Action = "guardian_granted"
+	GuardianWithdrawn Action = "guardian_withdrawn"
 )
 
 // ParseAction returns the action that s names. ok is false for anything else.
 func ParseAction(s string) (action Action, ok bool) {
 	switch action := Action(s); action {
-	case Granted, Refused, Withdrawn, Objected:
+	case Granted, Renewed, Refused, Withdrawn, Expired, Objected, GuardianGranted, GuardianWithdrawn:
 		return action, true
 	}
 	return "", false
 }
+
+// IsYes reports whether the action permits something. Every other one is a no.
+func (a Action) IsYes() bool { return a == Granted || a == Renewed || a == GuardianGranted }
+
+// Actor is who acted.
+type Actor string
+
+// The actors.
+const (
+	ByDataSubject Actor = "data_subject"
+	ByGuardian    Actor = "guardian"
+	ByAgent       Actor = "agent"    // somebody whom the person authorized
+	ByRegistry    Actor = "registry" // a national registry that the person told
+	BySystem      Actor = "system"   // the house itself: an end that was reached
+)
 
 // Kind is the kind of the audit event that an action commits with.
 func (a Action) Kind() audit.Kind {
 	switch a {
 	case Granted:
 		return audit.ConsentGranted
+	case Renewed:
+		return audit.ConsentRenewed
 	case Refused:
 		return audit.ConsentRefused
+	case Expired:
+		return audit.ConsentExpired
 	case Objected:
 		return audit.ConsentObjected
+	case GuardianGranted:
+		return audit.ConsentGuardianGranted
+	case GuardianWithdrawn:
+		return audit.ConsentGuardianWithdrawn
 	}
 	return audit.ConsentWithdrawn
 }
@@ -45,16 +75,18 @@ func (a Action) Kind() audit.Kind {
 // higher one counts. An action that this version does not know protects the most.
 func (a Action) protection() int {
 	switch a {
-	case Granted:
+	case Granted, Renewed, GuardianGranted:
 		return 0
-	case Refused:
+	case Expired:
 		return 1
-	case Withdrawn:
+	case Refused:
 		return 2
-	case Objected:
+	case Withdrawn, GuardianWithdrawn:
 		return 3
+	case Objected:
+		return 4
 	}
-	return 4
+	return 5
 }
 
 // Record is one line of the ledger. It is never changed after it was added.
@@ -83,6 +115,24 @@ type Record struct {
 	Source string
 	// Incentive is whether something was given in return (a discount, points).
 	Incentive bool
+	// Actor is who acted; empty in rows from before it was recorded, which counts as the
+	// person.
+	Actor Actor
+	// GuardianVerified is whether the authority of the guardian who acted was verified
+	// (Article 8(2)).
+	GuardianVerified bool
+	// Language is that of the text that was shown, a tag of BCP 47.
+	Language string
+	// EvidenceRef is where the evidence is: a form's submission, a recording. A reference
+	// and never prose.
+	EvidenceRef string
+	// Jurisdiction is the law under which the person was asked.
+	Jurisdiction privacy.Jurisdiction
+	// Salt is random and part of what the log commits to; it goes with the row.
+	Salt [16]byte
+	// StaleAt is the moment from which the wording that was shown is out of date for the
+	// purpose; zero means that it is not. Stores set it from the notices when they read.
+	StaleAt time.Time
 	// EffectiveAt is when the person chose. Zero, when adding, means the moment at
 	// which the store records it.
 	EffectiveAt time.Time

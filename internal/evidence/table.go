@@ -191,4 +191,17 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
+consent.renewed - the way in is being built
+consent.expired - the way in is being built
+consent.guardian_granted - the way in is being built
+consent.guardian_withdrawn - the way in is being built
+consent.imported - the way in is being built
+consent.erased - the way in is being built
+notice.published - the way in is being built
+receipt.issued - the way in is being built
+signal.rejected - the way in is being built
+registry.exchanged - the way in is being built
+subscriber.added - the way in is being built
+subscriber.removed - the way in is being built
+delivery.retried - the way in is being built
 `
