@@ -273,6 +273,11 @@ func (g *ground) killBackend() bool {
 		return false
 	}
 	kill9(pids[g.random.IntN(len(pids))])
+	// The server takes everybody with it as soon as it notices, this connection too. Whoever
+	// connects after that waits until it has recovered.
+	for err == nil {
+		_, err = conn.Exec(ctx, "select 1")
+	}
 	return true
 }
 
