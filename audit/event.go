@@ -96,6 +96,7 @@ const (
 	RegistryExchanged        Kind = "registry.exchanged" // with a national registry of consents
 	SubscriberAdded          Kind = "subscriber.added"   // somebody is told of changes of consent from here on
 	SubscriberRemoved        Kind = "subscriber.removed"
+	SubscriberTold           Kind = "subscriber.told"  // took a change of consent, or was given up (denied)
 	DeliveryRetried          Kind = "delivery.retried" // by hand
 
 	ProcessorAdded    Kind = "processor.added"

@@ -17,7 +17,7 @@ var kinds = [...]Kind{
 	CertificateIssued, SuppressionLifted, HoldSet, HoldReleased, RetentionApplied, WithheldErased, LogRead, LogExported,
 	LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
 	ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
-	NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, DeliveryRetried,
+	NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, SubscriberTold, DeliveryRetried,
 	ProcessorAdded,
 	ProcessorNotified, ProcessorAnswered,
 }

@@ -18,7 +18,7 @@ func (k Kind) Valid() bool {
 		ProcessorNotified, ProcessorAnswered,
 		LogRead, LogExported, LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
 		ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
-		NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, DeliveryRetried:
+		NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, SubscriberTold, DeliveryRetried:
 		return true
 	}
 	return false

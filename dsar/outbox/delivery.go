@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -50,10 +51,12 @@ const (
 	Webhook Kind = "webhook"
 	SMTP    Kind = "smtp"
 	OpenDSR Kind = "opendsr"
+	// Consent deliveries tell a recipient how somebody's choices stand.
+	Consent Kind = "consent"
 )
 
 // Kinds lists them.
-func Kinds() []Kind { return []Kind{Webhook, SMTP, OpenDSR} }
+func Kinds() []Kind { return []Kind{Webhook, SMTP, OpenDSR, Consent} }
 
 // State is where a delivery stands.
 type State string
@@ -172,7 +175,7 @@ func (d *Delivery) Check() error {
 	switch {
 	case d.ID == (ID{}):
 		return fmt.Errorf("checking delivery without id: %w", privacy.ErrInvalid)
-	case d.Kind != Webhook && d.Kind != SMTP && d.Kind != OpenDSR:
+	case !slices.Contains(Kinds(), d.Kind):
 		return fmt.Errorf("checking delivery of an unknown kind: %w", privacy.ErrInvalid)
 	case !destinationPattern.MatchString(d.Destination) || !topicPattern.MatchString(d.Topic):
 		return fmt.Errorf("checking delivery: destination and topic are words: %w", privacy.ErrInvalid)

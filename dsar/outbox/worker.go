@@ -262,8 +262,11 @@ func (w *Worker) event(d Delivery, state State) audit.Event {
 		return audit.Event{}
 	}
 	event := audit.Event{Kind: audit.RequestNotified, Outcome: audit.Done, List: d.Digest()}
-	if d.Kind == OpenDSR {
+	switch d.Kind {
+	case OpenDSR:
 		event.Kind = audit.ProcessorNotified
+	case Consent:
+		event.Kind = audit.SubscriberTold
 	}
 	if state == Dead {
 		event.Outcome, event.Checks = audit.Denied, []string{CheckDelivered}

@@ -34,6 +34,7 @@ dsar/outbox:       privacy audit vault
 dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
+consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar/letter:       privacy dsar dsar/clock; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
@@ -82,6 +83,7 @@ test vault/keyuse:      vault/keydir
 test dsar/outbox:       vault/keydir
 test dsar/identity:     vault/keydir
 test consent:           vault/keydir
+test consent/subscriber: vault/keydir
 test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
 test dsar/opendsr/courier: internal/opendsrtest
@@ -112,6 +114,7 @@ never dsar/fulfil: net/http database/sql os
 never dsar/outbox/webhook: database/sql os
 never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
+never consent/subscriber: net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os

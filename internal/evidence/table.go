@@ -179,7 +179,7 @@ opening a house ~ person.erased | request.fulfilled | certificate.issued (policy
 watching policies ~ policy.activated | policy.refused
 counting what keys were opened for ~ keys.counted
 anchoring checkpoints ~ log.anchored
-making deliveries ~ request.notified | processor.notified
+making deliveries ~ request.notified | processor.notified | subscriber.told
 issuing certificates ~ certificate.issued | request.fulfilled
 the periodic destruction ~ retention.applied | withheld.erased
 answers of processors ~ processor.answered

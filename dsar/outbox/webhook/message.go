@@ -2,14 +2,11 @@ package webhook
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mahrem/mahrem/dsar/outbox"
@@ -53,12 +50,7 @@ func newCall(secret Secret, random io.Reader, d *outbox.Delivery, letter []byte,
 	if err != nil {
 		return nil, nil, fmt.Errorf("encoding webhook: %w", err)
 	}
-	header := http.Header{}
-	header.Set("Content-Type", "application/json")
-	header.Set(headerID, id)
-	header.Set(headerTimestamp, strconv.FormatInt(now.Unix(), 10))
-	header.Set(headerSignature, secret.signature(id, now.Unix(), body))
-	return body, header, nil
+	return body, Sign(secret, id, now, body), nil
 }
 
 // Call is one call as its receiver reads it.
@@ -73,25 +65,13 @@ type Call struct {
 }
 
 // Open reads a call as a receiver must: it verifies the signature and the time before it
-// looks at anything else. Every refusal is an error that wraps
-// [privacy.ErrUnauthenticated], or [privacy.ErrDamaged] for what was signed and does not
-// open.
+// looks at anything else. Every refusal is a [*Refusal] that wraps
+// [privacy.ErrUnauthenticated] and names the check, or an error that wraps
+// [privacy.ErrDamaged] for what was signed and does not open.
 func Open(secret Secret, header http.Header, body []byte, now time.Time) (Call, error) {
-	id := header.Get(headerID)
-	timestamp, err := strconv.ParseInt(header.Get(headerTimestamp), 10, 64)
-	if err != nil || secret.IsZero() || len(body) > maxBody {
-		return Call{}, fmt.Errorf("opening webhook without id, time or secret: %w", privacy.ErrUnauthenticated)
-	}
-	if now.Sub(time.Unix(timestamp, 0)).Abs() > tolerance {
-		return Call{}, fmt.Errorf("opening webhook of another time: %w", privacy.ErrUnauthenticated)
-	}
-	want := []byte(secret.signature(id, timestamp, body))
-	valid := false
-	for signature := range strings.FieldsSeq(header.Get(headerSignature)) {
-		valid = valid || hmac.Equal([]byte(signature), want)
-	}
-	if !valid {
-		return Call{}, fmt.Errorf("opening webhook with another signature: %w", privacy.ErrUnauthenticated)
+	id, err := Verify(header, body, now, secret)
+	if err != nil {
+		return Call{}, fmt.Errorf("opening webhook: %w", err)
 	}
 	return read(secret, id, body)
 }

@@ -45,6 +45,15 @@ func ParseSecret(text string) (Secret, error) {
 	return Secret{decoded}, nil
 }
 
+// NewSecret draws a secret of 32 bytes and returns it as text, for both sides.
+func NewSecret(random io.Reader) (privacy.Plain, error) {
+	var raw [32]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return privacy.Plain{}, fmt.Errorf("drawing webhook secret: %w", err)
+	}
+	return privacy.NewPlain(secretPrefix + base64.StdEncoding.EncodeToString(raw[:])), nil
+}
+
 // IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return len(s.bytes) == 0 }
 

@@ -1,14 +1,11 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -39,21 +36,14 @@ var _ outbox.Sender = (*Sender)(nil)
 // New returns a sender. The address must be https, or http to this machine; the error
 // wraps [privacy.ErrInvalid].
 func New(address string, secret Secret, config Config) (*Sender, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return nil, fmt.Errorf("making webhook sender: the address must be https, without a password in it: %w", privacy.ErrInvalid)
+	if err := CheckAddress(address); err != nil {
+		return nil, fmt.Errorf("making webhook sender: %w", err)
 	}
 	if secret.IsZero() {
 		return nil, fmt.Errorf("making webhook sender without secret: %w", privacy.ErrInvalid)
 	}
 	if config.Client == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.Proxy = nil
-		config.Client = &http.Client{
-			Transport: transport,
-			// Whoever answers at the address must not be able to send the message elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+		config.Client = NewClient(nil)
 	}
 	if config.Now == nil {
 		config.Now = time.Now
@@ -62,11 +52,6 @@ func New(address string, secret Secret, config Config) (*Sender, error) {
 		config.Random = rand.Reader
 	}
 	return &Sender{address, secret, config}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Send implements [outbox.Sender]. Any 2xx means that the receiver has taken the message,
@@ -79,26 +64,7 @@ func (s *Sender) Send(ctx context.Context, d outbox.Delivery, payload []byte) (o
 	if err != nil {
 		return outbox.Result{}, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.address, bytes.NewReader(body))
-	if err != nil {
-		return outbox.Result{}, &outbox.Failure{Word: outbox.FailureUnreachable}
-	}
-	request.Header = header
-	response, err := s.config.Client.Do(request)
-	if err != nil {
-		// The text of the error holds the address, which is the operator's own; the
-		// failure's word says what kind it is.
-		return outbox.Result{}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, response.Body, 1<<16) // so that the connection can be used again
-	if response.StatusCode/100 == 2 {
-		return outbox.Result{}, nil
-	}
-	return outbox.Result{}, &outbox.Failure{
-		Word: "status_" + strconv.Itoa(response.StatusCode), Final: response.StatusCode == http.StatusGone,
-		After: retryAfter(response.Header.Get("Retry-After"), s.config.Now()),
-	}
+	return outbox.Result{}, NewPoster(s.config.Client, s.config.Now).post(ctx, s.address, body, header)
 }
 
 // longestRetry bounds what a receiver can ask for.
