@@ -129,6 +129,12 @@ type Purpose struct {
 	Obligations        []ObligationID `yaml:"obligations"`
 	// AudienceMinimum is the smallest audience that is not refused; 0 means 1,000.
 	AudienceMinimum int `yaml:"audience_minimum"`
+	// StaleNotice says what becomes of a yes when the wording that was shown has changed in
+	// substance; without it, deny.
+	StaleNotice StaleRule `yaml:"stale_notice"`
+	// Signals says which signals of browsers and consent platforms speak about it; one that is
+	// not named says nothing about it.
+	Signals PurposeSignals `yaml:"signals"`
 }
 
 // Category is a data category.

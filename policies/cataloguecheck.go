@@ -128,6 +128,7 @@ func (l *loader) checkPurpose(c *Catalogue, p *Purpose) {
 		l.fail(filePurposes, []string{id, "audience_minimum"}, "want no fewer people than share a persona label")
 	}
 	l.checkObligations(c, filePurposes, id, p.Obligations)
+	l.checkConsentRules(p)
 }
 
 // checkMarketing refuses a catalogue that advertises and has no place for an objection to

@@ -29,6 +29,7 @@ func (c *Catalogue) index(l *loader) {
 			p.Actions = []Action{Personalize}
 		}
 		p.Trigger = cmp.Or(p.Trigger, TriggerNone)
+		p.StaleNotice = cmp.Or(p.StaleNotice, StaleDeny)
 		p.AudienceMinimum = cmp.Or(p.AudienceMinimum, 1000)
 	}
 	for _, r := range c.recipients {

@@ -125,7 +125,7 @@ func (c *Catalogue) document() map[string]any {
 			"relationships": set(p.Relationships), "channels": set(p.Channels), "discloses": set(p.DisclosesTo),
 			"categories": levels(p.Categories), "attributes": levels(p.Attributes), "persona": p.Persona,
 			"trigger": string(p.Trigger), "despite_restriction": p.DespiteRestriction,
-			"despite_objection": p.DespiteObjection,
+			"despite_objection": p.DespiteObjection, "yes": list(p.YesStates()),
 		}
 	})
 	return doc

@@ -90,7 +90,21 @@ const (
 	ConsentObjected   ConsentState = "objected"
 	ConsentExpired    ConsentState = "expired"
 	ConsentNeverAsked ConsentState = "never_asked"
+	// ConsentStaleNotice is a yes to a wording that has changed in substance since. The
+	// purpose says in the catalogue whether it still counts; see [Purpose.YesStates].
+	ConsentStaleNotice ConsentState = "stale_notice"
+	// ConsentGuardianMissing is a child's own yes, or one by somebody whose authority over
+	// the child was not verified (GDPR Article 8). It is none for any purpose.
+	ConsentGuardianMissing ConsentState = "guardian_missing"
 )
+
+// ConsentStates returns the states, in a fixed order.
+func ConsentStates() []ConsentState {
+	return []ConsentState{
+		ConsentGranted, ConsentWithdrawn, ConsentRefused, ConsentObjected, ConsentExpired, ConsentNeverAsked,
+		ConsentStaleNotice, ConsentGuardianMissing,
+	}
+}
 
 // NoBasis stands for "no legal basis" in facts and plans.
 const NoBasis privacy.LegalBasis = "none"

@@ -45,7 +45,7 @@ func newVocabulary(c *Catalogue) vocabulary {
 	addAll(v, privacy.IdentifierKinds())
 	addAll(v, []AgeGroup{Child, Youth, Adult})
 	addAll(v, []Household{SingleHousehold, SharedHousehold})
-	addAll(v, []ConsentState{ConsentGranted, ConsentWithdrawn, ConsentRefused, ConsentObjected, ConsentExpired, ConsentNeverAsked})
+	addAll(v, ConsentStates())
 	addAll(v, []privacy.LegalBasis{privacy.Consent, privacy.Contract, privacy.LegalObligation, privacy.LegitimateInterests})
 	addAll(v, []Freshness{FreshTrigger, StaleTrigger})
 	v.add(string(HandledCase))

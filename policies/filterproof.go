@@ -65,9 +65,7 @@ func (r *Revision) samplePeople() []samplePerson {
 		for _, household := range [...]Household{SharedHousehold, UnknownHousehold} {
 			vary(func(p *samplePerson) { p.subject.Household = household })
 		}
-		for _, state := range [...]ConsentState{
-			ConsentGranted, ConsentWithdrawn, ConsentRefused, ConsentObjected, ConsentExpired, ConsentNeverAsked,
-		} {
+		for _, state := range ConsentStates() {
 			vary(func(p *samplePerson) { p.consent.State = state })
 		}
 		for _, basis := range [...]privacy.LegalBasis{

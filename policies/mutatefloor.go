@@ -36,6 +36,8 @@ func (c *Catalogue) tellsLess(other *Catalogue) string {
 			return fmt.Sprintf("%s allows smaller audiences", id)
 		case missing(before.Obligations, now.Obligations):
 			return fmt.Sprintf("%s loses an obligation", id)
+		case before.Signals.bindsMore(&now.Signals):
+			return fmt.Sprintf("a signal no longer binds %s", id)
 		}
 	}
 	for _, id := range c.Categories() {

@@ -145,6 +145,11 @@ var spoilers = []struct {
 	{"the ledger holds an objection", func(f *Facts, p *Purpose) bool { f.Consent.State = ConsentObjected; return !lawObliges(p) }},
 	{"consent has expired", func(f *Facts, p *Purpose) bool { f.Consent.State = ConsentExpired; return onlyConsent(p) }},
 	{"nobody was asked", func(f *Facts, p *Purpose) bool { f.Consent.State = ConsentNeverAsked; return onlyConsent(p) }},
+	{"consent was to an older wording", func(f *Facts, p *Purpose) bool {
+		f.Consent.State = ConsentStaleNotice
+		return onlyConsent(p) && p.StaleNotice != StaleKeep
+	}},
+	{"a child agreed without a guardian", func(f *Facts, p *Purpose) bool { f.Consent.State = ConsentGuardianMissing; return onlyConsent(p) }},
 	{"the consent state is unknown", func(f *Facts, _ *Purpose) bool { f.Consent.State = "unknown"; return true }},
 	{"consent was not explicit", func(f *Facts, p *Purpose) bool { f.Consent.Explicit = No; return p.Explicit && onlyConsent(p) }},
 	{"it is unclear whether consent was explicit", func(f *Facts, _ *Purpose) bool { f.Consent.Explicit = Unknown; return true }},

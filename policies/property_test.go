@@ -25,11 +25,8 @@ var (
 	answers    = []policies.Answer{policies.Yes, policies.No, policies.Unknown}
 	ages       = []policies.AgeGroup{policies.Child, policies.Youth, policies.Adult, policies.AgeUnknown}
 	households = []policies.Household{policies.SingleHousehold, policies.SharedHousehold, policies.UnknownHousehold}
-	states     = []policies.ConsentState{
-		policies.ConsentGranted, policies.ConsentWithdrawn, policies.ConsentRefused,
-		policies.ConsentObjected, policies.ConsentExpired, policies.ConsentNeverAsked,
-	}
-	bases = []privacy.LegalBasis{privacy.Consent, privacy.Contract, policies.NoBasis}
+	states     = policies.ConsentStates()
+	bases     = []privacy.LegalBasis{privacy.Consent, privacy.Contract, policies.NoBasis}
 )
 
 func pick[T any](random *rand.Rand, list []T) T { return list[random.IntN(len(list))] }

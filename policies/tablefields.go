@@ -107,7 +107,7 @@ func newTableSpace(mentioned [fieldCount]map[string]bool, catalogues ...*Catalog
 	add(fieldReference, append([]string{string(ByPseudonym)}, asWords(privacy.IdentifierKinds())...)...)
 	add(fieldHousehold, asWords([]Household{SingleHousehold, SharedHousehold, UnknownHousehold})...)
 	add(fieldAge, asWords([]AgeGroup{Child, Youth, Adult, AgeUnknown})...)
-	add(fieldState, asWords([]ConsentState{ConsentGranted, ConsentWithdrawn, ConsentRefused, ConsentObjected, ConsentExpired, ConsentNeverAsked})...)
+	add(fieldState, asWords(ConsentStates())...)
 	add(fieldBasis, asWords([]privacy.LegalBasis{
 		privacy.Consent, privacy.Contract, privacy.LegalObligation, privacy.VitalInterests, privacy.PublicTask, privacy.LegitimateInterests, NoBasis,
 	})...)

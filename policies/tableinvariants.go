@@ -71,7 +71,7 @@ type invariant struct {
 func (t *Table) invariants() []invariant {
 	d, c := t.d, t.revision.catalogue
 	open := t.allow
-	given := d.and(t.is(fieldState, string(ConsentGranted)), t.is(fieldBasis, string(privacy.Consent)))
+	given := d.and(d.or(t.is(fieldState, string(ConsentGranted)), t.keepsStale()), t.is(fieldBasis, string(privacy.Consent)))
 	explicitly := d.and(d.and(given, t.is(fieldExplicit, string(Yes))), t.is(fieldAgreed, string(Yes)))
 	admitted, ambiguous, named, levelled := nothing, nothing, nothing, nothing
 	for _, basis := range sortedKeys(t.bases) {
@@ -105,6 +105,8 @@ func (t *Table) invariants() []invariant {
 		{"consent is claimed only where it was given", d.without(d.and(open, t.bases[string(privacy.Consent)]), given)},
 		{"consent is explicit where the purpose demands it", d.without(d.and(d.and(open, t.bases[string(privacy.Consent)]), t.purposes(func(p *Purpose) bool { return p.Explicit })), t.is(fieldExplicit, string(Yes)))},
 		{"what was refused, withdrawn or objected to is done on no other basis, unless law obliges", d.without(d.and(open, t.is(fieldState, string(ConsentWithdrawn), string(ConsentRefused), string(ConsentObjected), unlisted)), obliged)},
+		{"a yes to an older wording counts only where the purpose says so", d.without(d.and(d.and(open, t.bases[string(privacy.Consent)]), t.is(fieldState, string(ConsentStaleNotice))), t.keepsStale())},
+		{"a child's yes without a verified guardian is none", d.and(d.and(open, t.is(fieldState, string(ConsentGuardianMissing))), d.or(t.bases[string(privacy.Consent)], t.cleared))},
 		{"no special category opens without explicit consent to it", d.without(d.and(opens, special), explicitly)},
 		{"no special category opens for a purpose that may not ask for it", d.without(d.and(opens, special), t.purposes(func(p *Purpose) bool { return p.Special }))},
 		{"nothing opens without explicit consent where the law of the place demands it", d.without(d.and(opens, needsExplicit), explicitly)},
@@ -129,6 +131,11 @@ func (t *Table) invariants() []invariant {
 		strange = d.or(strange, t.is(field, unlisted))
 	}
 	return append(list, invariant{"a word that nobody knows opens nothing", d.and(open, strange)})
+}
+
+// keepsStale are the cells in which a yes to an older wording counts.
+func (t *Table) keepsStale() diagram {
+	return t.d.and(t.is(fieldState, string(ConsentStaleNotice)), t.purposes(func(p *Purpose) bool { return p.StaleNotice == StaleKeep }))
 }
 
 func (t *Table) agesNotAdmitted() diagram {

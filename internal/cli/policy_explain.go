@@ -56,7 +56,7 @@ attribute the purpose may ever see. No person, no database, no log.`,
 	flags.StringVar((*string)(&f.Subject.Age), "age", string(policies.Adult), "child, youth, adult or unknown")
 	flags.StringVar(&jurisdiction, "jurisdiction", "EU", "the person's country or jurisdiction")
 	flags.StringVar((*string)(&f.Subject.Household), "household", string(policies.SingleHousehold), "single, shared or unknown")
-	flags.StringVar((*string)(&f.Consent.State), "consent", string(policies.ConsentNeverAsked), "granted, withdrawn, refused, objected, expired or never_asked")
+	flags.StringVar((*string)(&f.Consent.State), "consent", string(policies.ConsentNeverAsked), "granted, withdrawn, refused, objected, expired, never_asked, stale_notice or guardian_missing")
 	flags.StringVar(&basis, "basis", "", "legal basis of the consent record (default: consent, none without a record)")
 	flags.StringVar((*string)(&f.Trigger), "trigger", string(policies.NoTrigger), "none, fresh or stale")
 	flags.StringVar((*string)(&f.Case), "case", string(policies.NoCase), "none or handled")

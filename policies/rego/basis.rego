@@ -26,7 +26,7 @@ ceiling := named.purpose.bases[name]
 #   basis: consent
 #   law: GDPR-6-1-a GDPR-7 KVKK-5-1
 standing contains "consent" if {
-	input.consent.state == "granted"
+	input.consent.state in named.purpose.yes
 	input.consent.basis == "consent"
 	named.purpose.bases.consent
 	named.purpose.explicit == false
@@ -38,7 +38,7 @@ standing contains "consent" if {
 #   basis: consent
 #   law: GDPR-6-1-a GDPR-7 GDPR-22-2-c KVKK-5-1
 standing contains "consent" if {
-	input.consent.state == "granted"
+	input.consent.state in named.purpose.yes
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
 	named.purpose.bases.consent
@@ -62,14 +62,16 @@ offered := {basis: states | some basis, states in borne; named.purpose.bases[bas
 # labels:
 #   basis: contract
 #   law: GDPR-6-1-b KVKK-5-2-c
-borne["contract"] := {"never_asked", "granted", "expired"}
+borne["contract"] := {"never_asked", "granted", "expired", "stale_notice", "guardian_missing"}
 
 # METADATA
 # title: Law obliges the controller
 # labels:
 #   basis: legal_obligation
 #   law: GDPR-6-1-c KVKK-5-2-a
-borne["legal_obligation"] := {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"}
+borne["legal_obligation"] := {
+	"granted", "withdrawn", "refused", "objected", "expired", "never_asked", "stale_notice", "guardian_missing",
+}
 
 # METADATA
 # title: A legitimate interest that the person never turned down

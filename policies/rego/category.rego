@@ -35,7 +35,7 @@ granted contains category if {
 # labels:
 #   law: GDPR-7 KVKK-5-1
 cleared contains category if {
-	input.consent.state == "granted"
+	input.consent.state in named.purpose.yes
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
 	some category in input.grants
@@ -47,7 +47,7 @@ cleared contains category if {
 # labels:
 #   law: GDPR-9-2-a KVKK-6-3-a
 cleared contains category if {
-	input.consent.state == "granted"
+	input.consent.state in named.purpose.yes
 	input.consent.basis == "consent"
 	input.consent.explicit == "yes"
 	some category in input.grants

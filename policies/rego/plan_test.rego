@@ -23,6 +23,11 @@ reidentify := {
 
 postal := {"recipient": "mail_house", "purpose": "postal_offers", "channel": "postal"}
 
+family := {
+	"recipient": "newsletter_service", "purpose": "family_events", "channel": "email",
+	"categories": ["contact"], "subject": {"age": "child"},
+}
+
 greeting := {"purpose": "greeting", "categories": ["contact"], "consent": {"state": "never_asked", "basis": "none"}}
 
 decide(patches) := result if {
@@ -54,6 +59,15 @@ denials := {
 	"jurisdiction unknown": {"patch": {"subject": {"jurisdiction": "unknown"}, "categories": []}, "failed": {"jurisdiction.known"}},
 	"never asked": {"patch": {"consent": {"state": "never_asked", "basis": "none"}}, "failed": {"basis.lawful"}},
 	"withdrawn": {"patch": {"consent": {"state": "withdrawn"}}, "failed": {"basis.lawful"}},
+	"a yes to an older wording": {"patch": {"consent": {"state": "stale_notice"}}, "failed": {"basis.lawful"}},
+	"a child's own yes": {
+		"patch": {"subject": {"age": "child"}, "consent": {"state": "guardian_missing"}},
+		"failed": {"basis.lawful", "subject.of_age"},
+	},
+	"a child's own yes where children are welcome": {
+		"patch": object.union(family, {"consent": {"state": "guardian_missing"}}),
+		"failed": {"basis.lawful"},
+	},
 	"consent on another basis": {"patch": {"consent": {"basis": "contract"}}, "failed": {"basis.lawful"}},
 	"pricing without explicit consent": {
 		"patch": {"recipient": "price_engine", "purpose": "pricing"},
@@ -153,6 +167,29 @@ test_persona_serves_where_nothing_is_granted if {
 	result.allow
 	result.granted == set()
 	result.persona
+}
+
+test_guardians_yes_opens_for_a_child if {
+	result := decide([family])
+	result.allow
+	result.basis == "consent"
+}
+
+test_stale_yes_stands_where_the_purpose_keeps_it if {
+	posted := {"recipient": "mail_house", "purpose": "direct_mail", "channel": "postal", "categories": ["contact"]}
+	decide([posted, {"consent": {"state": "stale_notice"}}]).basis == "consent"
+	not decide([posted, {"consent": {"state": "guardian_missing"}}]).allow
+}
+
+test_stale_yes_clears_no_category if {
+	asked := {"categories": ["health", "purchases"], "grants": ["health"], "purpose": "loyalty"}
+	decide([asked, {"consent": {"state": "stale_notice", "explicit": "yes"}}]).allow == false
+}
+
+test_contract_bears_what_is_no_no if {
+	every state in ["stale_notice", "guardian_missing", "expired"] {
+		decide([greeting, {"consent": {"state": state, "basis": "consent"}}]).basis == "contract"
+	}
 }
 
 test_explicit_pricing_discloses if {

@@ -39,7 +39,9 @@ passed contains "subject.unrestricted" if {
 #   law: GDPR-21-1 GDPR-21-2 KVKK-11-1-g
 passed contains "subject.not_objected" if {
 	input.subject.objected == "no"
-	input.consent.state in {"granted", "withdrawn", "refused", "expired", "never_asked"}
+	input.consent.state in {
+		"granted", "withdrawn", "refused", "expired", "never_asked", "stale_notice", "guardian_missing",
+	}
 }
 
 # METADATA
