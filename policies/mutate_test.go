@@ -54,6 +54,10 @@ func TestCatalogueAttackSeesOpenings(t *testing.T) {
 		{"catalogue/purposes.yaml", "trigger_window: 24h", "trigger_window: 48h", "reacts longer", ""},
 		{"catalogue/jurisdictions.yaml", "age: 15, law: FR", "age: 13, law: FR", "counts as older", ""},
 		{"catalogue/recipients.yaml", "obligations: [no_onward_transfer]", "obligations: []", "", "loses an obligation"},
+		{"catalogue/purposes.yaml", "signals: {gpc: true, ", "signals: {", "", "a signal no longer binds audience_sync"},
+		{"catalogue/purposes.yaml", "tcf: [8, 9]", "tcf: [8]", "", "a signal no longer binds analytics"},
+		{"catalogue/purposes.yaml", "TargetedAdvertisingOptOut], consent_mode: [ad_user_data, ad_personalization]", "TargetedAdvertisingOptOut], consent_mode: [ad_user_data]", "", "a signal no longer binds audience_sync"},
+		{"catalogue/purposes.yaml", "gpp: [SaleOptOut, SharingOptOut, ", "gpp: [SaleOptOut, ", "", "a signal no longer binds audience_sync"},
 		{"catalogue/inferences.yaml", "default: 100", "default: 150", "", "takes more"},
 	} {
 		now := compiled(t, [3]string{test.file, test.old, test.replacement}).catalogue

@@ -26,7 +26,7 @@ var (
 	ages       = []policies.AgeGroup{policies.Child, policies.Youth, policies.Adult, policies.AgeUnknown}
 	households = []policies.Household{policies.SingleHousehold, policies.SharedHousehold, policies.UnknownHousehold}
 	states     = policies.ConsentStates()
-	bases     = []privacy.LegalBasis{privacy.Consent, privacy.Contract, policies.NoBasis}
+	bases      = []privacy.LegalBasis{privacy.Consent, privacy.Contract, policies.NoBasis}
 )
 
 func pick[T any](random *rand.Rand, list []T) T { return list[random.IntN(len(list))] }
