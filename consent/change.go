@@ -46,14 +46,20 @@ type Change struct {
 	ValidUntil time.Time
 }
 
-// Both are stored in clear beside the person, so they are keys and not prose.
+// All are stored in clear beside the person, so they are keys and not prose.
 var (
-	noticePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$`)
-	sourcePattern = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
+	noticePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$`)
+	sourcePattern   = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
+	languagePattern = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+	evidencePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
+	placePattern    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,31}$`)
 )
 
-// Record validates the change and returns the record to add, without an ID. Every
-// error is a [privacy.FieldError] with a pointer into the JSON form of the change.
+// maxLanguage bounds a language tag: the longest that BCP 47 asks everybody to take.
+const maxLanguage = 35
+
+// Record validates the change and returns the record to add, with the ID of the change.
+// Every error is a [privacy.FieldError] with a pointer into the JSON form of the change.
 func (c Change) Record(action Action, catalogue Catalogue, now time.Time) (Record, error) {
 	basis := c.Basis
 	if basis == "" {
@@ -63,7 +69,7 @@ func (c Change) Record(action Action, catalogue Catalogue, now time.Time) (Recor
 		}
 	}
 	if _, known := ParseAction(string(action)); !known {
-		return wrong("/action", "must be granted, refused, withdrawn or objected")
+		return wrong("/action", "is not an action")
 	}
 	if c.DataSubject.IsZero() {
 		return wrong("/data_subject", "must name a person")
@@ -81,28 +87,17 @@ func (c Change) Record(action Action, catalogue Catalogue, now time.Time) (Recor
 	if err != nil {
 		return Record{}, err
 	}
-	if c.NoticeVersion == "" && action == Granted {
-		return wrong("/notice_version", "must name the text that the person was shown")
+	actor, err := c.checkedActor(action)
+	if err != nil {
+		return Record{}, err
 	}
-	if c.NoticeVersion != "" && !noticePattern.MatchString(c.NoticeVersion) {
-		return wrong("/notice_version", "must be a name of at most 64 letters, digits and . _ : / -")
+	if err := c.checkEvidence(action); err != nil {
+		return Record{}, err
 	}
-	if !sourcePattern.MatchString(c.Source) {
-		return wrong("/source", "must be a lower-case word of at most 64 letters, digits and . _ -")
+	if err := c.checkTimes(now); err != nil {
+		return Record{}, err
 	}
-	if c.EffectiveAt.After(now) {
-		return wrong("/effective_at", "must not be in the future")
-	}
-	if !c.ValidUntil.IsZero() {
-		start := c.EffectiveAt
-		if start.IsZero() {
-			start = now
-		}
-		if !c.ValidUntil.After(start) {
-			return wrong("/valid_until", "must be after the start")
-		}
-	}
-	if action != Granted {
+	if !action.IsYes() {
 		switch {
 		case c.Explicit:
 			return wrong("/explicit", "belongs to a grant")
@@ -113,11 +108,81 @@ func (c Change) Record(action Action, catalogue Catalogue, now time.Time) (Recor
 		}
 	}
 	return Record{
-		DataSubject: c.DataSubject, Purpose: c.Purpose, Channel: c.Channel, Action: action,
+		ID: c.ID, DataSubject: c.DataSubject, Purpose: c.Purpose, Channel: c.Channel, Action: action,
 		Basis: basis, Explicit: c.Explicit, Categories: categories,
 		NoticeVersion: c.NoticeVersion, Source: c.Source, Incentive: c.Incentive,
-		EffectiveAt: c.EffectiveAt, ValidUntil: c.ValidUntil,
+		Actor: actor, GuardianVerified: c.GuardianVerified, Language: c.Language, EvidenceRef: c.EvidenceRef,
+		Jurisdiction: c.Jurisdiction, EffectiveAt: c.EffectiveAt, ValidUntil: c.ValidUntil,
 	}, nil
+}
+
+// checkedActor returns who acted. Guardians act as such, and nobody can be taken for one:
+// what they said is [GuardianGranted] and [GuardianWithdrawn], or a no, or a renewal.
+func (c Change) checkedActor(action Action) (Actor, error) {
+	refuse := func(pointer, reason string) (Actor, error) {
+		return "", &privacy.FieldError{Pointer: pointer, Reason: reason}
+	}
+	actor := c.Actor
+	if actor == "" {
+		switch action {
+		case GuardianGranted, GuardianWithdrawn:
+			actor = ByGuardian
+		case Expired:
+			actor = BySystem
+		default:
+			actor = ByDataSubject
+		}
+	}
+	byGuardian := actor == ByGuardian
+	switch {
+	case !actor.known():
+		return refuse("/actor", "must be data_subject, guardian, agent, registry or system")
+	case (action == GuardianGranted || action == GuardianWithdrawn) && !byGuardian:
+		return refuse("/actor", "must be guardian for what a guardian did")
+	case action == Granted && byGuardian:
+		return refuse("/actor", "a guardian's yes is the action guardian_granted")
+	case (action == Expired) != (actor == BySystem):
+		return refuse("/actor", "system is for what has expired, and for nothing else")
+	case c.GuardianVerified && !byGuardian:
+		return refuse("/guardian_verified", "belongs to what a guardian did")
+	case c.GuardianVerified && action.IsYes() && c.EvidenceRef == "":
+		return refuse("/evidence_ref", "must name the evidence by which the guardian was verified")
+	}
+	return actor, nil
+}
+
+// checkEvidence checks what shows that, how and where the person was asked.
+func (c Change) checkEvidence(action Action) error {
+	refuse := func(pointer, reason string) error { return &privacy.FieldError{Pointer: pointer, Reason: reason} }
+	switch {
+	case c.NoticeVersion == "" && action.IsYes():
+		return refuse("/notice_version", "must name the text that the person was shown")
+	case c.NoticeVersion != "" && !noticePattern.MatchString(c.NoticeVersion):
+		return refuse("/notice_version", "must be a name of at most 64 letters, digits and . _ : / -")
+	case !sourcePattern.MatchString(c.Source):
+		return refuse("/source", "must be a lower-case word of at most 64 letters, digits and . _ -")
+	case c.Language != "" && (len(c.Language) > maxLanguage || !languagePattern.MatchString(c.Language)):
+		return refuse("/language", "must be a language tag such as tr or cs-CZ (BCP 47)")
+	case c.EvidenceRef != "" && !evidencePattern.MatchString(c.EvidenceRef):
+		return refuse("/evidence_ref", "must be a reference of at most 128 letters, digits and . _ : / -, and no prose")
+	case c.Jurisdiction != "" && !placePattern.MatchString(string(c.Jurisdiction)):
+		return refuse("/jurisdiction", "must be the key of a jurisdiction or a country code")
+	}
+	return nil
+}
+
+func (c Change) checkTimes(now time.Time) error {
+	if c.EffectiveAt.After(now) {
+		return &privacy.FieldError{Pointer: "/effective_at", Reason: "must not be in the future"}
+	}
+	start := c.EffectiveAt
+	if start.IsZero() {
+		start = now
+	}
+	if !c.ValidUntil.IsZero() && !c.ValidUntil.After(start) {
+		return &privacy.FieldError{Pointer: "/valid_until", Reason: "must be after the start"}
+	}
+	return nil
 }
 
 // checkedCategories returns the categories sorted, each known and named once.

@@ -50,6 +50,14 @@ const (
 	BySystem      Actor = "system"   // the house itself: an end that was reached
 )
 
+func (a Actor) known() bool {
+	switch a {
+	case ByDataSubject, ByGuardian, ByAgent, ByRegistry, BySystem:
+		return true
+	}
+	return false
+}
+
 // Kind is the kind of the audit event that an action commits with.
 func (a Action) Kind() audit.Kind {
 	switch a {
@@ -151,3 +159,6 @@ func (r *Record) appliesTo(channel privacy.Channel) bool {
 func (r *Record) expiredAt(at time.Time) bool {
 	return !r.ValidUntil.IsZero() && !at.Before(r.ValidUntil)
 }
+
+// byGuardian reports whether somebody else than the person said it, for a child.
+func (r *Record) byGuardian() bool { return r.Actor == ByGuardian || r.Action == GuardianGranted }

@@ -47,6 +47,9 @@ type Config struct {
 	Now func() time.Time
 	// Random draws record IDs; crypto/rand.Reader.
 	Random io.Reader
+	// Childhood tells when the law called a person a child, for showing what their ledger
+	// amounts to. Nil: nobody knows anybody's age.
+	Childhood func(ctx context.Context, id privacy.DataSubjectID) (Childhood, error)
 	// MayGrant says whether a service may record that a person agreed to a purpose: whoever
 	// profits from a yes must not be able to make one for any purpose it likes. A no is
 	// taken from everybody. Nil: only a data protection officer records grants.
@@ -81,23 +84,53 @@ type Receipt struct {
 
 // Grant records that the person agreed.
 func (s *Service) Grant(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
-	return s.add(ctx, by, Granted, change)
+	return s.Record(ctx, by, Granted, change)
+}
+
+// Renew records that the person was asked again and agreed again.
+func (s *Service) Renew(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.Record(ctx, by, Renewed, change)
 }
 
 // Refuse records that the person was asked and said no.
 func (s *Service) Refuse(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
-	return s.add(ctx, by, Refused, change)
+	return s.Record(ctx, by, Refused, change)
 }
 
 // Withdraw records that the person takes a grant back. There need not be one: a
 // withdrawal is never turned away (GDPR Article 7(3)).
 func (s *Service) Withdraw(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
-	return s.add(ctx, by, Withdrawn, change)
+	return s.Record(ctx, by, Withdrawn, change)
 }
 
 // Object records an objection (GDPR Article 21, KVKK Article 11).
 func (s *Service) Object(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
-	return s.add(ctx, by, Objected, change)
+	return s.Record(ctx, by, Objected, change)
+}
+
+// GrantAsGuardian records that the holder of parental responsibility agreed for a child
+// (GDPR Article 8(1)). It counts if their authority was verified, and while the person is a
+// child.
+func (s *Service) GrantAsGuardian(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.Record(ctx, by, GuardianGranted, change)
+}
+
+// WithdrawAsGuardian records that a guardian takes a grant back. Nobody has to be verified
+// for it.
+func (s *Service) WithdrawAsGuardian(ctx context.Context, by privacy.Principal, change Change) (Receipt, error) {
+	return s.Record(ctx, by, GuardianWithdrawn, change)
+}
+
+// Record records any action that somebody reports. What has expired nobody reports: the
+// house finds it out.
+func (s *Service) Record(ctx context.Context, by privacy.Principal, action Action, change Change) (Receipt, error) {
+	if action == Expired {
+		return Receipt{}, &privacy.FieldError{Pointer: "/action", Reason: "is the ledger's own to find out"}
+	}
+	if change.Actor == ByRegistry {
+		return Receipt{}, &privacy.FieldError{Pointer: "/actor", Reason: "what a registry says comes by the exchange with it"}
+	}
+	return s.add(ctx, by, action, change)
 }
 
 // add validates first, so that a caller learns nothing about a person from an error
@@ -110,11 +143,13 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 	if err != nil {
 		return Receipt{}, err
 	}
-	if action == Granted && by.Role != privacy.RoleDPO && (s.config.MayGrant == nil || !s.config.MayGrant(by.Recipient, record.Purpose)) {
+	if action.IsYes() && by.Role != privacy.RoleDPO && (s.config.MayGrant == nil || !s.config.MayGrant(by.Recipient, record.Purpose)) {
 		return Receipt{}, fmt.Errorf("recording a grant for a purpose that is not the recipient's: %w", privacy.ErrForbidden)
 	}
-	if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
-		return Receipt{}, fmt.Errorf("drawing consent id: %w", err)
+	if record.ID == ([16]byte{}) {
+		if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
+			return Receipt{}, fmt.Errorf("drawing consent id: %w", err)
+		}
 	}
 	subject, err := s.subjects.Subject(ctx, change.DataSubject)
 	if err != nil {
@@ -128,29 +163,4 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 		return Receipt{}, fmt.Errorf("recording consent: %w", err)
 	}
 	return Receipt{Receipt: receipt, Token: NewToken(receipt)}, nil
-}
-
-// Standing is the state for one purpose and channel.
-type Standing struct {
-	Purpose privacy.Purpose
-	Channel privacy.Channel
-	Current Current
-}
-
-// Statement is all that the ledger says about one person.
-type Statement struct {
-	// Records is the history, oldest first.
-	Records []Record
-	// Standings has one line for each purpose and channel that the history names,
-	// sorted. The line of [privacy.AnyChannel] is what holds for channels not listed.
-	Standings []Standing
-}
-
-// Show returns the history and what it amounts to now.
-func (s *Service) Show(ctx context.Context, id privacy.DataSubjectID) (Statement, error) {
-	records, err := s.store.List(ctx, id)
-	if err != nil {
-		return Statement{}, fmt.Errorf("listing consent: %w", err)
-	}
-	return NewStatement(records, s.config.Now()), nil
 }
