@@ -50,7 +50,7 @@ func TestDataIsStrict(t *testing.T) {
 		"negative length":       {"rules/kvkk.yaml", "{days: 30}", "{days: -30}", "answer has no period"},
 		"no source":             {"rules/lgpd.yaml", `source: "LGPD Art. 18 para. 4"`, `source: ""`, "extension has no source"},
 		"extension, no reasons": {"rules/ccpa.yaml", "reasons: [complexity, number_of_requests], ", "", "a total and reasons"},
-		"a right is missing":    {"rules/kvkk.yaml", "[access, portability,", "[access,", "6 of 7 rights"},
+		"a right is missing":    {"rules/kvkk.yaml", "[access, portability,", "[access,", "7 of 8 rights"},
 		"a right twice":         {"rules/gdpr.yaml", "rights: [portability,", "rights: [access, portability,", "stands twice"},
 		"an unknown right":      {"rules/gdpr.yaml", "rights: [portability,", "rights: [silence,", "unknown or stands twice"},
 		"a gap between laws":    {"rules/uk.yaml", "until: 2026-02-04", "until: 2026-02-03", "does not begin the day after"},

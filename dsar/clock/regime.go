@@ -81,11 +81,12 @@ const (
 	Restriction   Right = "restriction" // in California: limiting the use of sensitive data
 	Objection     Right = "objection"   // in California: opting out of sale and sharing
 	Review        Right = "automated_decision_review"
+	Complaint     Right = "complaint" // to the controller itself, about how it treats somebody's data
 )
 
 // Rights lists them.
 func Rights() []Right {
-	return []Right{Access, Portability, Rectification, Erasure, Restriction, Objection, Review}
+	return []Right{Access, Portability, Rectification, Erasure, Restriction, Objection, Review, Complaint}
 }
 
 // ParseRight returns the right that text names, or an error wrapping [privacy.ErrInvalid].
