@@ -73,6 +73,8 @@ func (r *Request) apply(law Compute, m *Move, at time.Time) error {
 	case ActionExtend:
 		r.ExtendedAt = at
 		return r.tell(law, &clock.Extension{Notified: at, Reason: m.Extension})
+	case ActionFulfil:
+		r.Outcome = m.Outcome
 	case ActionDeny:
 		r.Denial = m.Denial
 	case ActionErase:

@@ -85,7 +85,8 @@ var allowed = map[Action]string{
 
 // kindsOf are the kinds that know an action, where not all do.
 var kindsOf = map[Action][]Kind{
-	ActionStart:      {Restriction, Objection},
+	ActionStart:      {Restriction, Objection, Complaint},
+	ActionPause:      {Access, Rectification, Erasure, Restriction, Portability, Objection, Review}, // nobody is asked anything before their complaint is looked into
 	ActionExport:     {Access, Portability},
 	ActionRectify:    {Rectification},
 	ActionRestrict:   {Restriction, Rectification, Objection, Erasure},
@@ -120,6 +121,9 @@ func TestEveryActionInEveryState(t *testing.T) {
 					r.ErasedAt = came
 				}
 				move := goodMove(rule.Action)
+				if kind == Complaint && rule.Action == ActionFulfil {
+					move.Outcome = PartlyUpheld
+				}
 				next, _, err := advance(clock.Compute, &r, &move, later3)
 				want := row[column]
 				if kinds := kindsOf[rule.Action]; kinds != nil && !slices.Contains(kinds, kind) {
@@ -140,13 +144,13 @@ func TestEveryActionInEveryState(t *testing.T) {
 				if want != '=' {
 					to = letters[want]
 				}
-				if next.State != to || next.Version != r.Version+1 || to.Closed() != !next.ClosedAt.IsZero() || (to == Denied) != (next.Denial != "") {
+				if next.State != to || next.Version != r.Version+1 || to.Closed() != !next.ClosedAt.IsZero() || (to == Denied) != (next.Denial != "") || next.Outcome != move.Outcome {
 					t.Errorf("%s: became %+v", where, next)
 				}
 			}
 		}
 	}
-	if tried != 23*7*7 {
+	if tried != 23*8*7 {
 		t.Errorf("tried %d cells", tried)
 	}
 	// Opening is no step, and what nobody knows is none.
@@ -176,6 +180,9 @@ func TestChecks(t *testing.T) {
 		"withdraw what is gone": {func() Request { r := asState(Erasure, Extended); r.ErasedAt = came; return r }, goodMove(ActionWithdraw), CheckNotErased, "GDPR Article 17(1)"},
 		"erase twice":           {func() Request { r := asState(Erasure, Extended); r.ErasedAt = came; return r }, goodMove(ActionErase), CheckNotErased, "GDPR Article 17(1)"},
 		"reason of nobody":      {func() Request { return asState(Access, InProgress) }, Move{Action: ActionDeny, Denial: "because"}, CheckReason, "GDPR Article 12(4)"},
+		"complaint without end": {func() Request { return asState(Complaint, InProgress) }, goodMove(ActionFulfil), CheckOutcome, "GDPR Article 5(2)"},
+		"outcome of nobody":     {func() Request { return asState(Complaint, InProgress) }, Move{Action: ActionFulfil, Evidence: audit.Digest{1}, Outcome: "won"}, CheckOutcome, "GDPR Article 5(2)"},
+		"outcome of access":     {func() Request { return asState(Access, InProgress) }, Move{Action: ActionFulfil, Evidence: audit.Digest{1}, Outcome: Upheld}, CheckOutcome, "GDPR Article 5(2)"},
 		"empty note":            {func() Request { return asState(Access, InProgress) }, Move{Action: ActionNote}, CheckText, ""},
 		"another version":       {func() Request { return asState(Access, InProgress) }, Move{Action: ActionNote, Version: 4, Note: privacy.NewPlain("x")}, CheckVersion, ""},
 		"paused twice": {func() Request {

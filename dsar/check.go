@@ -22,12 +22,13 @@ const (
 	CheckReason           Check = "denial.reason"       // the reason is on the list, and the law of the request has it
 	CheckVersion          Check = "request.not_changed" // nobody else took a step meanwhile
 	CheckProof            Check = "identity.proof"      // how identity was proved is on the list
+	CheckOutcome          Check = "complaint.outcome"   // a complaint ends with an outcome of the list, and nothing else has one
 )
 
 // NeedsProof reports whether a request of this kind is carried out only for somebody who
-// has proved who they are. To stop or limit what is done with data takes no proof: it
-// tells nobody anything and destroys nothing.
-func (k Kind) NeedsProof() bool { return k != Restriction && k != Objection }
+// has proved who they are. To stop or limit what is done with data, and to look into a
+// complaint, takes no proof: it tells nobody anything and destroys nothing.
+func (k Kind) NeedsProof() bool { return k != Restriction && k != Objection && k != Complaint }
 
 // pass reports whether the request and the move meet a check that needs no clock.
 func (c Check) pass(r *Request, m *Move) *Refusal {
@@ -68,6 +69,10 @@ func (c Check) pass(r *Request, m *Move) *Refusal {
 	case CheckNotErased:
 		if !r.ErasedAt.IsZero() {
 			return &Refusal{string(c), law.erasure, "the person was erased, which cannot be taken back"}
+		}
+	case CheckOutcome:
+		if (r.Kind == Complaint) != m.Outcome.IsKnown() || r.Kind != Complaint && m.Outcome != "" {
+			return &Refusal{string(c), law.accountability, "a complaint ends with an outcome of the list, and nothing else has one"}
 		}
 	case CheckReason:
 		if _, ok := m.Denial.Article(r.Regime, r.Kind); !ok {

@@ -93,7 +93,7 @@ var machine = []Rule{
 	{ActionApprove, working, "", officers, []Kind{Erasure}, []Check{CheckIdentityProved, CheckNotErased}, audit.ErasureApproved},
 	{ActionDefer, working, "", officers, []Kind{Erasure}, []Check{CheckNotErased}, audit.ErasureDeferred},
 	{ActionErase, working, "", officers, []Kind{Erasure}, []Check{CheckIdentityProved, CheckNotErased}, audit.PersonErased},
-	{ActionFulfil, working, Fulfilled, officers, nil, []Check{CheckEvidence, CheckIdentityProved, CheckErased}, audit.RequestFulfilled},
+	{ActionFulfil, working, Fulfilled, officers, nil, []Check{CheckEvidence, CheckIdentityProved, CheckErased, CheckOutcome}, audit.RequestFulfilled},
 	{ActionDeny, open, Denied, officers, nil, []Check{CheckReason, CheckNotErased}, audit.RequestDenied},
 	{ActionWithdraw, open, Withdrawn, anybody, nil, []Check{CheckNotErased}, audit.RequestWithdrawn},
 }

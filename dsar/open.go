@@ -17,11 +17,16 @@ import (
 // Opening is a request as it comes in.
 type Opening struct {
 	Kind Kind
+	// Category is what a complaint is about; only a complaint has one.
+	Category Category
 	// Jurisdiction is where the person is, as they or the service say. It is never looked
 	// up: an answer that depended on what is held would tell that something is held.
 	Jurisdiction privacy.Jurisdiction
 	// Language is that of the letters.
 	Language string
+	// DataSubject is whom it is about, if the caller knows them by more than their word: by
+	// a pseudonym. Then there are no identifiers.
+	DataSubject privacy.DataSubjectID
 	// Identifiers are how the person names themselves, at least one; only what comes by
 	// OpenDSR may have none that this house knows.
 	Identifiers []privacy.Identifier
@@ -47,12 +52,16 @@ func (o *Opening) check(by privacy.Principal, now time.Time) error {
 	field := func(pointer, reason string) error { return &privacy.FieldError{Pointer: pointer, Reason: reason} }
 	switch {
 	case !slices.Contains(Kinds(), o.Kind):
-		return field("/kind", "must be access, portability, rectification, erasure, restriction, objection or automated_decision_review")
+		return field("/kind", "must be access, portability, rectification, erasure, restriction, objection, automated_decision_review or complaint")
+	case (o.Kind == Complaint) != o.Category.IsKnown() || o.Kind != Complaint && o.Category != "":
+		return field("/category", "a complaint has one of the list, and nothing else has one")
 	case !slices.Contains(Languages(), o.Language):
 		return field("/language", "must be en, tr or cs")
 	case !slices.Contains([]Via{ViaCLI, ViaAPI, ViaOpenDSR}, o.Via):
 		return field("/received_via", "must be cli, api or opendsr")
-	case len(o.Identifiers) == 0 && o.Via != ViaOpenDSR, len(o.Identifiers) > maxIdentifiers:
+	case !o.DataSubject.IsZero() && len(o.Identifiers) > 0:
+		return field("/identifiers", "are for people who are not named otherwise")
+	case len(o.Identifiers) == 0 && o.Via != ViaOpenDSR && o.DataSubject.IsZero(), len(o.Identifiers) > maxIdentifiers:
 		return field("/identifiers", "must name the person by one to "+strconv.Itoa(maxIdentifiers)+" identifiers")
 	case !fits(o.Contact, maxContact):
 		return field("/contact", "must be at most "+strconv.Itoa(maxContact)+" bytes of text")
@@ -77,64 +86,24 @@ type Opened struct {
 	Receipt audit.Receipt
 }
 
+// Prepared is a request that may be opened, ready to be committed with its event.
+type Prepared struct {
+	Request Request
+	Step    Step
+	// Wrapped is the key of the request.
+	Wrapped []byte
+	Event   audit.Event
+}
+
 // Open records a request. Whether the person exists changes nothing in what a service is
 // told, nor in how often the database is asked. Errors: [privacy.ErrForbidden],
 // [privacy.FieldError], [*Refusal] of the clock, [privacy.ErrUnavailable].
 func (s *Service) Open(ctx context.Context, by privacy.Principal, o Opening) (Opened, error) {
-	if err := s.mayOpen(by, o.Via); err != nil {
-		return Opened{}, err
-	}
-	now := s.now()
-	if err := o.check(by, now); err != nil {
-		return Opened{}, err
-	}
-	regime, err := clock.RegimeOf(o.Jurisdiction)
-	if err != nil {
-		return Opened{}, &privacy.FieldError{Pointer: "/jurisdiction", Reason: "is not one whose law is known; see mahrem dsar deadline --help"}
-	}
-	tags, err := s.tags(o.Identifiers)
+	p, err := s.PrepareOpening(ctx, by, o)
 	if err != nil {
 		return Opened{}, err
 	}
-	person, err := s.whoIs(ctx, by, o.Identifiers)
-	if err != nil {
-		return Opened{}, err
-	}
-	subject, err := s.subject(ctx, person)
-	if err != nil {
-		return Opened{}, err
-	}
-	r := Request{
-		Kind: o.Kind, State: Received, Regime: string(regime), Jurisdiction: o.Jurisdiction, Language: o.Language,
-		DataSubject: person, Tags: tags, Via: o.Via, ReceivedAt: o.ReceivedAt.UTC().Truncate(time.Microsecond),
-		OpenedBy: s.vault.ActorTag(by), Version: 1,
-	}
-	if o.ReceivedAt.IsZero() {
-		r.ReceivedAt = now
-	}
-	if _, err := r.compute(s.config.Compute, nil); err != nil {
-		return Opened{}, err
-	}
-	return s.record(ctx, by, subject, r, Contents{Contact: o.Contact, Text: o.Text, Identifiers: o.Identifiers}, now)
-}
-
-func (s *Service) record(ctx context.Context, by privacy.Principal, subject audit.Subject, r Request, contents Contents, at time.Time) (Opened, error) {
-	var err error
-	if r.ID, err = NewRequestID(s.config.Random); err != nil {
-		return Opened{}, err
-	}
-	key, wrapped, err := NewRequestKey(s.vault, r.ID)
-	if err != nil {
-		return Opened{}, fmt.Errorf("making key of a request: %w", err)
-	}
-	if r.Sealed, err = SealContents(key, contents); err != nil {
-		return Opened{}, err
-	}
-	step := Step{Request: r.ID, Number: 1, Action: ActionOpen, To: Received, At: at, By: r.OpenedBy}
-	r, receipt, err := s.store.Open(ctx, r, step, wrapped, audit.Event{
-		Kind: audit.RequestOpened, Outcome: audit.Done, Principal: by, Subject: subject,
-		List: StepDigest(r.ID, 1, ActionOpen, audit.Digest{}),
-	})
+	r, receipt, err := s.store.Open(ctx, p.Request, p.Step, p.Wrapped, p.Event)
 	if err != nil {
 		return Opened{}, fmt.Errorf("opening a request: %w", err)
 	}
@@ -142,6 +111,72 @@ func (s *Service) record(ctx context.Context, by privacy.Principal, subject audi
 		return Opened{}, fmt.Errorf("opening a request without a log entry: %w", privacy.ErrUnavailable)
 	}
 	return Opened{r, receipt}, nil
+}
+
+// PrepareOpening asks whether a request may be opened and makes it, for a store that commits
+// more than the request alone. Nothing is changed; the errors are those of [Service.Open].
+func (s *Service) PrepareOpening(ctx context.Context, by privacy.Principal, o Opening) (Prepared, error) {
+	if err := s.mayOpen(by, o.Via); err != nil {
+		return Prepared{}, err
+	}
+	now := s.now()
+	if err := o.check(by, now); err != nil {
+		return Prepared{}, err
+	}
+	regime, err := clock.RegimeOf(o.Jurisdiction)
+	if err != nil {
+		return Prepared{}, &privacy.FieldError{Pointer: "/jurisdiction", Reason: "is not one whose law is known; see mahrem dsar deadline --help"}
+	}
+	tags, err := s.tags(o.Identifiers)
+	if err != nil {
+		return Prepared{}, err
+	}
+	person := o.DataSubject
+	if person.IsZero() {
+		if person, err = s.whoIs(ctx, by, o.Identifiers); err != nil {
+			return Prepared{}, err
+		}
+	}
+	subject, err := s.subject(ctx, person)
+	if err != nil {
+		return Prepared{}, err
+	}
+	r := Request{
+		Kind: o.Kind, State: Received, Regime: string(regime), Jurisdiction: o.Jurisdiction, Language: o.Language, Category: o.Category,
+		DataSubject: person, Tags: tags, Via: o.Via, ReceivedAt: o.ReceivedAt.UTC().Truncate(time.Microsecond),
+		OpenedBy: s.vault.ActorTag(by), Version: 1,
+	}
+	if o.ReceivedAt.IsZero() {
+		r.ReceivedAt = now
+	}
+	if _, err := r.compute(s.config.Compute, nil); err != nil {
+		return Prepared{}, err
+	}
+	return s.seal(by, subject, r, Contents{Contact: o.Contact, Text: o.Text, Identifiers: o.Identifiers}, now)
+}
+
+// seal gives a request its id and its key, and seals under it what the requester wrote.
+func (s *Service) seal(by privacy.Principal, subject audit.Subject, r Request, contents Contents, at time.Time) (Prepared, error) {
+	var err error
+	if r.ID, err = NewRequestID(s.config.Random); err != nil {
+		return Prepared{}, err
+	}
+	key, wrapped, err := NewRequestKey(s.vault, r.ID)
+	if err != nil {
+		return Prepared{}, fmt.Errorf("making key of a request: %w", err)
+	}
+	if r.Sealed, err = SealContents(key, contents); err != nil {
+		return Prepared{}, err
+	}
+	return Prepared{
+		r,
+		Step{Request: r.ID, Number: 1, Action: ActionOpen, To: Received, At: at, By: r.OpenedBy},
+		wrapped,
+		audit.Event{
+			Kind: audit.RequestOpened, Outcome: audit.Done, Principal: by, Subject: subject,
+			List: StepDigest(r.ID, 1, ActionOpen, audit.Digest{}),
+		},
+	}, nil
 }
 
 // mayOpen: officers, and the company's own services on behalf of people. What comes by

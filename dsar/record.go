@@ -56,6 +56,12 @@ type Request struct {
 	ErasedAt   time.Time
 	ClosedAt   time.Time
 	Denial     DenialReason
+	// Category and Number are those of a complaint, and empty for everything else. The
+	// store gives the number.
+	Category Category
+	Number   ComplaintNumber
+	// Outcome is what came of a complaint that was answered.
+	Outcome ComplaintOutcome
 	// DuplicateOf is an older open request of the same person and kind.
 	DuplicateOf RequestID
 	// OpenedBy is the actor tag of who opened it.
@@ -139,8 +145,10 @@ type Move struct {
 	// Extension is why more time is needed.
 	Extension clock.ExtensionReason
 	Denial    DenialReason
-	Proof     Proof
-	Evidence  audit.Digest
+	// Outcome is what came of a complaint, which is fulfilled with it.
+	Outcome  ComplaintOutcome
+	Proof    Proof
+	Evidence audit.Digest
 	// Note is kept sealed with the step.
 	Note privacy.Plain
 	// List, if it is not zero, stands in the log in the place of the digest of the step.

@@ -49,11 +49,14 @@ const (
 	Restriction   Kind = "restriction"               // Article 18
 	Objection     Kind = "objection"                 // Article 21
 	Review        Kind = "automated_decision_review" // Article 22(3)
+	// Complaint is about how the controller treats somebody's data, to the controller
+	// itself (UK Data Protection Act 2018 s. 164A).
+	Complaint Kind = "complaint"
 )
 
 // Kinds lists them in the order of the articles.
 func Kinds() []Kind {
-	return []Kind{Access, Rectification, Erasure, Restriction, Portability, Objection, Review}
+	return []Kind{Access, Rectification, Erasure, Restriction, Portability, Objection, Review, Complaint}
 }
 
 // State is where a request stands.

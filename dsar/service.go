@@ -21,14 +21,17 @@ type RequestStore interface {
 	// Open records a request with its first step and its key. In the same transaction it
 	// looks for an older open request of the same person or of one of the same tags, and of
 	// the same kind, and links the new one to it; two that come at once do not miss each
-	// other. A person who was erased meanwhile is left out. It returns the request as it was
-	// recorded.
+	// other. A person who was erased meanwhile is left out. A complaint gets the next number
+	// of the year of its first step. It returns the request as it was recorded.
 	Open(ctx context.Context, r Request, step Step, wrapped []byte, event audit.Event) (Request, audit.Receipt, error)
 	// Take commits a change. It MUST fail with [privacy.ErrConflict], having changed
 	// nothing, if the stored version is not the one that the change starts from.
 	Take(ctx context.Context, change Change) (audit.Receipt, error)
 	// Find returns a request with its pauses, or [privacy.ErrNotFound].
 	Find(ctx context.Context, id RequestID) (Request, error)
+	// FindComplaint returns the request that is the complaint of a number, or
+	// [privacy.ErrNotFound].
+	FindComplaint(ctx context.Context, number ComplaintNumber) (RequestID, error)
 	// WrappedKey returns the wrapped key of a request, or [privacy.ErrNotFound].
 	WrappedKey(ctx context.Context, id RequestID) ([]byte, error)
 	// Steps returns the steps of a request in order.
@@ -103,6 +106,19 @@ func (s *Service) Find(ctx context.Context, id RequestID) (Request, error) {
 		return Request{}, fmt.Errorf("finding request: %w", err)
 	}
 	return r, nil
+}
+
+// FindComplaint returns which request the complaint of a number is, to a data protection
+// officer or an auditor. Errors: [privacy.ErrForbidden], [privacy.ErrNotFound].
+func (s *Service) FindComplaint(ctx context.Context, by privacy.Principal, number ComplaintNumber) (RequestID, error) {
+	if !mayRead(by) {
+		return RequestID{}, fmt.Errorf("finding a complaint: %w", privacy.ErrForbidden)
+	}
+	id, err := s.store.FindComplaint(ctx, number)
+	if err != nil {
+		return RequestID{}, fmt.Errorf("finding a complaint: %w", err)
+	}
+	return id, nil
 }
 
 // Key opens the key of a request, under which everything that is written in its course is

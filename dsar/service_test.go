@@ -55,6 +55,9 @@ func (d *desk) Open(_ context.Context, r dsar.Request, step dsar.Step, wrapped [
 	if d.asked = append(d.asked, "open"); d.storeErr != nil {
 		return dsar.Request{}, audit.Receipt{}, d.storeErr
 	}
+	if r.Kind == dsar.Complaint {
+		r.Number = dsar.ComplaintNumber{Year: step.At.Year(), Count: int64(len(d.requests) + 1)}
+	}
 	d.requests[r.ID], d.keys[r.ID], d.steps[r.ID] = r, wrapped, []dsar.Step{step}
 	return r, d.receipt(event), nil
 }
@@ -79,6 +82,15 @@ func (d *desk) Find(_ context.Context, id dsar.RequestID) (dsar.Request, error) 
 		return r, privacy.ErrNotFound
 	}
 	return r, nil
+}
+
+func (d *desk) FindComplaint(_ context.Context, number dsar.ComplaintNumber) (dsar.RequestID, error) {
+	for id, r := range d.requests {
+		if r.Number == number {
+			return id, nil
+		}
+	}
+	return dsar.RequestID{}, privacy.ErrNotFound
 }
 
 func (d *desk) WrappedKey(_ context.Context, id dsar.RequestID) ([]byte, error) {

@@ -14,6 +14,8 @@ import (
 type Filter struct {
 	Kind  Kind
 	State State
+	// Category picks complaints.
+	Category Category
 	// DataSubject is whom they are about.
 	DataSubject privacy.DataSubjectID
 	// Overdue picks those whose period has passed at this moment; zero picks all.

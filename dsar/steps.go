@@ -50,6 +50,15 @@ func (s *Service) Fulfil(ctx context.Context, by privacy.Principal, id RequestID
 	return s.Take(ctx, by, id, Move{Action: ActionFulfil, Evidence: evidence.Digest})
 }
 
+// Answer closes a complaint: what came of it, and what the complainant is told, which is
+// kept sealed and is what the evidence is of (see [OutcomeDigest]).
+func (s *Service) Answer(ctx context.Context, by privacy.Principal, id RequestID, outcome ComplaintOutcome, told privacy.Plain) (Request, audit.Receipt, error) {
+	if told.IsEmpty() || !fits(told, maxText) {
+		return Request{}, audit.Receipt{}, &privacy.FieldError{Pointer: "/text", Reason: "must say what the complainant is told"}
+	}
+	return s.Take(ctx, by, id, Move{Action: ActionFulfil, Outcome: outcome, Evidence: OutcomeDigest(outcome, told), Note: told})
+}
+
 // Deny closes a request as denied, for a reason that the law of the request has.
 func (s *Service) Deny(ctx context.Context, by privacy.Principal, id RequestID, reason DenialReason, note privacy.Plain) (Request, audit.Receipt, error) {
 	return s.Take(ctx, by, id, Move{Action: ActionDeny, Denial: reason, Note: note})

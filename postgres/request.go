@@ -56,8 +56,15 @@ limit 1`
 
 const sqlRequestOpen = `
 insert into dsar.request (request_id, kind, state, regime, jurisdiction, language, data_subject_id, tags, received_via,
-	received_at, started_at, acknowledge_by, due_at, duplicate_of, opened_by, sealed, version)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+	received_at, started_at, acknowledge_by, due_at, duplicate_of, opened_by, sealed, version, category, complaint_year, complaint_count)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`
+
+// The last lock that an opening takes: whoever waits for it waits for a commit.
+const sqlRequestNumber = `
+insert into dsar.complaint_year (year, last)
+values ($1, 1)
+on conflict (year) do update set last = complaint_year.last + 1
+returning last`
 
 const sqlRequestKeyAdd = `
 insert into keyring.request_key (request_id, wrapped) values ($1, $2)`
@@ -68,40 +75,55 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // Open implements [dsar.RequestStore].
 func (s *RequestStore) Open(ctx context.Context, r dsar.Request, step dsar.Step, wrapped []byte, event audit.Event) (dsar.Request, audit.Receipt, error) {
-	// Somebody unknown is looked for as well, under an id that nobody has.
-	asked, known := r.DataSubject, !r.DataSubject.IsZero()
-	if !known {
-		asked = privacy.DataSubjectID(r.ID)
-	}
 	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlRequestTurn, turns(asked, r.Tags)); err != nil {
-			return translate(err)
-		}
-		var person [16]byte
-		err := tx.QueryRow(ctx, sqlRequestPerson, [16]byte(asked)).Scan(&person)
-		if errors.Is(err, pgx.ErrNoRows) {
-			r.DataSubject = privacy.DataSubjectID{}
-		} else if err != nil {
-			return translate(err)
-		}
-		var older [16]byte
-		err = tx.QueryRow(ctx, sqlRequestOlder, [16]byte(asked), r.Tags, string(r.Kind)).Scan(&older)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return translate(err)
-		}
-		r.DuplicateOf = older
-		batch := &pgx.Batch{}
-		batch.Queue(sqlRequestOpen, [16]byte(r.ID), string(r.Kind), string(r.State), r.Regime, string(r.Jurisdiction), r.Language,
-			optionalID(r.DataSubject), r.Tags, string(r.Via), r.ReceivedAt, optionalTime(r.StartedAt), optionalTime(r.AcknowledgeBy),
-			optionalTime(r.DueAt), optionalID(r.DuplicateOf), r.OpenedBy[:], r.Sealed, r.Version)
-		batch.Queue(sqlRequestKeyAdd, [16]byte(r.ID), wrapped)
-		queueStep(batch, &step)
-		return translate(tx.SendBatch(ctx, batch).Close())
+		return openRequestTx(ctx, tx, &r, &step, wrapped)
 	})
 	if err != nil {
 		return dsar.Request{}, audit.Receipt{}, fmt.Errorf("recording request: %w", err)
 	}
 	return r, receipt, nil
+}
+
+// openRequestTx records a request in the transaction of the entry that says so, and says in
+// r what it has found out: whether the person is still there, which older request it is
+// linked to, and the number of a complaint. It is the whole of what is done about somebody
+// unknown too.
+func openRequestTx(ctx context.Context, tx pgx.Tx, r *dsar.Request, step *dsar.Step, wrapped []byte) error {
+	// Somebody unknown is looked for as well, under an id that nobody has.
+	asked := r.DataSubject
+	if asked.IsZero() {
+		asked = privacy.DataSubjectID(r.ID)
+	}
+	if _, err := tx.Exec(ctx, sqlRequestTurn, turns(asked, r.Tags)); err != nil {
+		return translate(err)
+	}
+	var person [16]byte
+	err := tx.QueryRow(ctx, sqlRequestPerson, [16]byte(asked)).Scan(&person)
+	if errors.Is(err, pgx.ErrNoRows) {
+		r.DataSubject = privacy.DataSubjectID{}
+	} else if err != nil {
+		return translate(err)
+	}
+	var older [16]byte
+	err = tx.QueryRow(ctx, sqlRequestOlder, [16]byte(asked), r.Tags, string(r.Kind)).Scan(&older)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return translate(err)
+	}
+	r.DuplicateOf = older
+	if r.Kind == dsar.Complaint {
+		r.Number.Year = step.At.UTC().Year()
+		if err := tx.QueryRow(ctx, sqlRequestNumber, r.Number.Year).Scan(&r.Number.Count); err != nil {
+			return translate(err)
+		}
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(sqlRequestOpen, [16]byte(r.ID), string(r.Kind), string(r.State), r.Regime, string(r.Jurisdiction), r.Language,
+		optionalID(r.DataSubject), r.Tags, string(r.Via), r.ReceivedAt, optionalTime(r.StartedAt), optionalTime(r.AcknowledgeBy),
+		optionalTime(r.DueAt), optionalID(r.DuplicateOf), r.OpenedBy[:], r.Sealed, r.Version, optionalText(string(r.Category)),
+		pgtype.Int4{Int32: int32(r.Number.Year), Valid: !r.Number.IsZero()}, pgtype.Int8{Int64: r.Number.Count, Valid: !r.Number.IsZero()})
+	batch.Queue(sqlRequestKeyAdd, [16]byte(r.ID), wrapped)
+	queueStep(batch, step)
+	return translate(tx.SendBatch(ctx, batch).Close())
 }
 
 // turns are the locks that an opening takes, in an order in which nobody waits for
@@ -126,7 +148,7 @@ const sqlRequestTake = `
 with taken as (
 	update dsar.request
 	set state = $3, data_subject_id = case when $4::uuid is null then null else data_subject_id end, started_at = $5, acknowledge_by = $6, due_at = $7, extended_at = $8, paused_at = $9,
-		verified_at = $10, erased_at = $11, closed_at = $12, denial_reason = $13, version = $14
+		verified_at = $10, erased_at = $11, closed_at = $12, denial_reason = $13, version = $14, outcome = $22
 	where request_id = $1 and version = $2
 	returning request_id
 )
@@ -169,7 +191,7 @@ func queueTake(batch *pgx.Batch, change *dsar.Change, taken *int64) {
 	batch.Queue(sqlRequestTake, [16]byte(r.ID), change.Before, string(r.State), optionalID(r.DataSubject),
 		optionalTime(r.StartedAt), optionalTime(r.AcknowledgeBy), optionalTime(r.DueAt), optionalTime(r.ExtendedAt), optionalTime(r.PausedAt),
 		optionalTime(r.VerifiedAt), optionalTime(r.ErasedAt), optionalTime(r.ClosedAt), optionalText(string(r.Denial)), r.Version,
-		step.Number, string(step.Action), string(step.From), string(step.To), step.At, step.By[:], step.Sealed,
+		step.Number, string(step.Action), string(step.From), string(step.To), step.At, step.By[:], step.Sealed, optionalText(string(r.Outcome)),
 	).Exec(func(tag pgconn.CommandTag) error {
 		*taken = tag.RowsAffected()
 		return nil

@@ -47,14 +47,16 @@ const sqlRequestQueuePicked = requestQueueOpen + `
 	and ($5::text is null or r.kind = $5)
 	and ($6::text is null or r.state = $6)
 	and ($7::uuid is null or r.data_subject_id = $7)
-	and ($8::timestamptz is null or r.due_at < $8)` + requestOrderOpen + `
+	and ($8::timestamptz is null or r.due_at < $8)
+	and ($9::text is null or r.category = $9)` + requestOrderOpen + `
 limit $4`
 
 const sqlRequestAllPicked = requestQueueAll + `
 	and ($4::text is null or r.kind = $4)
 	and ($5::text is null or r.state = $5)
 	and ($6::uuid is null or r.data_subject_id = $6)
-	and ($7::timestamptz is null or r.due_at < $7)` + requestOrderAll + `
+	and ($7::timestamptz is null or r.due_at < $7)
+	and ($8::text is null or r.category = $8)` + requestOrderAll + `
 limit $3`
 
 // Queue implements [dsar.RequestStore].
@@ -71,12 +73,12 @@ func (s *RequestStore) Queue(ctx context.Context, filter dsar.Filter, limit int)
 	if filter.All {
 		statement, arguments = sqlRequestAll, []any{received, after, limit}
 	}
-	if picks := (dsar.Filter{Kind: filter.Kind, State: filter.State, DataSubject: filter.DataSubject, Overdue: filter.Overdue}); picks != (dsar.Filter{}) {
+	if picks := (dsar.Filter{Kind: filter.Kind, State: filter.State, DataSubject: filter.DataSubject, Overdue: filter.Overdue, Category: filter.Category}); picks != (dsar.Filter{}) {
 		if statement = sqlRequestQueuePicked; filter.All {
 			statement = sqlRequestAllPicked
 		}
 		arguments = append(arguments, optionalText(string(filter.Kind)), optionalText(string(filter.State)),
-			optionalID(filter.DataSubject), optionalTime(filter.Overdue))
+			optionalID(filter.DataSubject), optionalTime(filter.Overdue), optionalText(string(filter.Category)))
 	}
 	rows, err := s.db.pool.Query(ctx, statement, arguments...)
 	if err != nil {

@@ -16,18 +16,20 @@ import (
 // requestColumns are what readRequest reads.
 const requestColumns = `r.request_id, r.kind, r.state, r.regime, r.jurisdiction, r.language, r.data_subject_id, r.tags, r.received_via,
 	r.received_at, r.started_at, r.acknowledge_by, r.due_at, r.extended_at, r.paused_at, r.verified_at, r.erased_at, r.closed_at,
-	r.denial_reason, r.duplicate_of, r.opened_by, r.version`
+	r.denial_reason, r.duplicate_of, r.opened_by, r.version, r.category, r.complaint_year, r.complaint_count, r.outcome`
 
 func readRequest(row pgx.CollectableRow, more ...any) (dsar.Request, error) {
 	var r dsar.Request
 	var person, duplicate pgtype.UUID
 	var started, acknowledge, due, extended, paused, verified, erased, closed *time.Time
-	var denial *string
+	var denial, category, outcome *string
+	var year *int
+	var count *int64
 	var openedBy []byte
 	err := row.Scan(append([]any{
 		(*[16]byte)(&r.ID), &r.Kind, &r.State, &r.Regime, &r.Jurisdiction, &r.Language, &person, &r.Tags, &r.Via,
 		&r.ReceivedAt, &started, &acknowledge, &due, &extended, &paused, &verified, &erased, &closed,
-		&denial, &duplicate, &openedBy, &r.Version,
+		&denial, &duplicate, &openedBy, &r.Version, &category, &year, &count, &outcome,
 	}, more...)...)
 	if err != nil {
 		return dsar.Request{}, err
@@ -40,6 +42,15 @@ func readRequest(row pgx.CollectableRow, more ...any) (dsar.Request, error) {
 	r.ReceivedAt = r.ReceivedAt.UTC()
 	if denial != nil {
 		r.Denial = dsar.DenialReason(*denial)
+	}
+	if category != nil {
+		r.Category = dsar.Category(*category)
+	}
+	if year != nil && count != nil {
+		r.Number = dsar.ComplaintNumber{Year: *year, Count: *count}
+	}
+	if outcome != nil {
+		r.Outcome = dsar.ComplaintOutcome(*outcome)
 	}
 	for to, from := range map[*time.Time]*time.Time{
 		&r.StartedAt: started, &r.AcknowledgeBy: acknowledge, &r.DueAt: due, &r.ExtendedAt: extended, &r.PausedAt: paused,
@@ -94,6 +105,17 @@ func queueRequest(batch *pgx.Batch, id dsar.RequestID, r *dsar.Request) {
 		})
 		return err
 	})
+}
+
+const sqlRequestOfComplaint = `
+select request_id from dsar.request where complaint_year = $1 and complaint_count = $2`
+
+// FindComplaint implements [dsar.RequestStore].
+func (s *RequestStore) FindComplaint(ctx context.Context, number dsar.ComplaintNumber) (id dsar.RequestID, err error) {
+	if err := s.db.pool.QueryRow(ctx, sqlRequestOfComplaint, number.Year, number.Count).Scan((*[16]byte)(&id)); err != nil {
+		return dsar.RequestID{}, fmt.Errorf("finding complaint: %w", translate(err))
+	}
+	return id, nil
 }
 
 const sqlRequestKey = `

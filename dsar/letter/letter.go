@@ -59,6 +59,11 @@ type Letter struct {
 	Reason clock.ExtensionReason
 	// Denial is why the request is denied; for [Deny].
 	Denial dsar.DenialReason
+	// Number and Category are those of a complaint; every letter about one needs them.
+	Number   dsar.ComplaintNumber
+	Category dsar.Category
+	// Outcome is what came of a complaint; for [Fulfil].
+	Outcome dsar.ComplaintOutcome
 	// Evidence is the SHA-256 of what is handed over or certified; for [Fulfil], and zero
 	// if there is none.
 	Evidence [32]byte
@@ -81,6 +86,7 @@ type filling struct {
 	Ground, Effect                                  string
 	ExtensionReason, Reason, Complaint, Done        string
 	Evidence, Further                               string
+	Number, Category, Outcome                       string
 }
 
 // Render writes the letter as plain text. Errors wrap [privacy.ErrInvalid] and name what
@@ -100,10 +106,21 @@ func (l Letter) Render() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	if err := w.letters.ExecuteTemplate(&b, string(l.Kind), f); err != nil {
+	if err := w.letters.ExecuteTemplate(&b, l.template(), f); err != nil {
 		return "", fmt.Errorf("writing letter: %w", err)
 	}
 	return tidy(b.String()), nil
+}
+
+// template is the name of what the letter is written with.
+func (l Letter) template() string {
+	switch {
+	case l.Right == dsar.Complaint && l.Kind == Acknowledge:
+		return complaintAcknowledge
+	case l.Right == dsar.Complaint && l.Kind == Fulfil:
+		return complaintFulfil
+	}
+	return string(l.Kind)
 }
 
 // fill checks the letter and puts it into words.
@@ -113,6 +130,9 @@ func (l Letter) fill(w *words) (filling, error) {
 	}
 	if l.Request == (dsar.RequestID{}) || l.Received.IsZero() || l.Today.IsZero() {
 		return filling{}, invalid("request", "needs an id, the time of receipt and today")
+	}
+	if (l.Right == dsar.Complaint) != (!l.Number.IsZero() && l.Category.IsKnown()) {
+		return filling{}, invalid("number", "and category belong to a complaint, and it needs them")
 	}
 	law, err := clock.LawOf(l.Regime, clock.Right(l.Right), l.Received)
 	if err != nil {
@@ -125,6 +145,7 @@ func (l Letter) fill(w *words) (filling, error) {
 		Controller: l.Controller, Contact: l.Contact, Today: w.day(l.Today.In(law.Place())), Request: l.Request.String(),
 		Right: w.Rights[l.Right], Law: law.Title(l.Language), Received: w.day(l.Received.In(law.Place())),
 		Article: law.Article(), Complaint: w.complaint(l.Regime), Further: strings.TrimSpace(l.Further),
+		Number: l.Number.String(), Category: w.Categories[l.Category],
 	}
 	if !l.Due.IsZero() {
 		f.Due = w.day(l.Due.In(law.Place()))
@@ -140,6 +161,9 @@ func (l Letter) fill(w *words) (filling, error) {
 func (l Letter) fillKind(w *words, law *clock.Law, f *filling) error {
 	switch l.Kind {
 	case Acknowledge:
+		if l.Right == dsar.Complaint && (f.Due == "" || l.Waiting != "") {
+			return invalid("due", "is missing: nothing is waited for before a complaint is looked into")
+		}
 		if l.Waiting != "" {
 			if f.Ground = w.Grounds[l.Waiting]; f.Ground == "" {
 				return invalid("waiting", "must be identity, fee or clarification")
@@ -160,6 +184,9 @@ func (l Letter) fillKind(w *words, law *clock.Law, f *filling) error {
 			return invalid("reason", "must be complexity or number_of_requests, with the new day")
 		}
 	case Fulfil:
+		if f.Outcome = w.Outcomes[l.Outcome]; (l.Right == dsar.Complaint) != (f.Outcome != "") {
+			return invalid("outcome", "belongs to a complaint, and it needs one")
+		}
 		f.Done = w.Done[l.Right]
 		if l.Evidence != ([32]byte{}) {
 			f.Evidence = hex.EncodeToString(l.Evidence[:])
@@ -229,7 +256,7 @@ func invalid(field, reason string) error {
 func Of(kind Kind, r *dsar.Request, steps []dsar.ShownStep) (Letter, error) {
 	l := Letter{
 		Kind: kind, Language: r.Language, Regime: clock.Regime(r.Regime), Right: r.Kind, Request: r.ID,
-		Received: r.ReceivedAt, Due: r.DueAt, Denial: r.Denial,
+		Received: r.ReceivedAt, Due: r.DueAt, Denial: r.Denial, Number: r.Number, Category: r.Category, Outcome: r.Outcome,
 	}
 	for _, pause := range r.Pauses {
 		if pause.Until.IsZero() {

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the letters in testdata anew; rea
 
 // example is a letter of which every part is filled.
 func example(kind letter.Kind, language string, regime clock.Regime, right dsar.Kind) letter.Letter {
-	return letter.Letter{
+	l := letter.Letter{
 		Kind: kind, Language: language, Regime: regime, Right: right, Request: dsar.RequestID{0xab, 6: 0x40, 8: 0x80},
 		Controller: "Bakkal & Oğulları A.Ş.", Contact: "Çiçek Sokak 5\n34000 İstanbul\nkvkk@example.com",
 		Today:    time.Date(2026, time.March, 6, 9, 0, 0, 0, time.UTC),
@@ -31,6 +31,13 @@ func example(kind letter.Kind, language string, regime clock.Regime, right dsar.
 		Due:      time.Date(2026, time.April, 7, 12, 0, 0, 0, time.UTC),
 		Reason:   clock.Complexity, Denial: dsar.ClaimNotCovered,
 	}
+	if right == dsar.Complaint {
+		l.Number, l.Category = dsar.ComplaintNumber{Year: 2026, Count: 123}, dsar.UnwantedMarketing
+		if kind == letter.Fulfil {
+			l.Outcome = dsar.PartlyUpheld
+		}
+	}
+	return l
 }
 
 func render(t *testing.T, l letter.Letter) string {
@@ -67,6 +74,11 @@ func TestLetters(t *testing.T) {
 						add(string(regime)+", waiting for "+string(ground), l)
 					}
 				}
+				for i, category := range dsar.Categories() {
+					l := example(kind, language, clock.Regimes()[i%len(clock.Regimes())], dsar.Complaint)
+					l.Category = category
+					add("complaint, "+string(category), l)
+				}
 			case letter.Extend:
 				l := example(kind, language, clock.GDPRDE, dsar.Access)
 				l.Reason, l.Further = clock.NumberOfRequests, "We need to look through three archives."
@@ -78,6 +90,11 @@ func TestLetters(t *testing.T) {
 						l.Evidence[0], l.Evidence[31] = 0xab, 0xcd
 					}
 					add(string(right), l)
+				}
+				for _, outcome := range dsar.ComplaintOutcomes() {
+					l := example(kind, language, clock.UKEngland, dsar.Complaint)
+					l.Outcome = outcome
+					add("complaint, "+string(outcome), l)
 				}
 			case letter.Deny:
 				for _, reason := range dsar.DenialReasons() {
@@ -146,7 +163,10 @@ func TestEveryLetter(t *testing.T) {
 							}
 						}
 						wants := []string{l.Request.String(), "2026", "Bakkal & Oğulları A.Ş.\nÇiçek Sokak 5\n"}
-						if kind != letter.Acknowledge {
+						if right == dsar.Complaint && (kind == letter.Acknowledge || kind == letter.Fulfil) {
+							wants = append(wants, "2026-000123", letter.CategoryTitle(language, dsar.UnwantedMarketing))
+						}
+						if kind != letter.Acknowledge || right == dsar.Complaint {
 							wants = append(wants, complain[string(regime)])
 						}
 						if kind == letter.Deny && language == "en" && strings.Contains(article, "GDPR") {
@@ -174,22 +194,35 @@ func TestRenderRefuses(t *testing.T) {
 		change func(*letter.Letter)
 		want   string
 	}{
-		"no kind":               {"", func(*letter.Letter) {}, "/kind"},
-		"no language":           {letter.Deny, func(l *letter.Letter) { l.Language = "de" }, "/language"},
-		"no request":            {letter.Deny, func(l *letter.Letter) { l.Request = dsar.RequestID{} }, "/request"},
-		"no law":                {letter.Deny, func(l *letter.Letter) { l.Regime = "gdpr" }, "finding the law"},
-		"no controller":         {letter.Deny, func(l *letter.Letter) { l.Controller = " " }, "/controller"},
-		"two controllers":       {letter.Deny, func(l *letter.Letter) { l.Controller = "A\nB" }, "/controller"},
-		"an escape sequence":    {letter.Deny, func(l *letter.Letter) { l.Controller = "A\x1b[2J" }, "/controller"},
-		"a turned direction":    {letter.Deny, func(l *letter.Letter) { l.Controller = "A\u202egnp" }, "/controller"},
-		"a hidden character":    {letter.Deny, func(l *letter.Letter) { l.Contact = "a\u200b@example.com" }, "/contact"},
-		"not UTF-8":             {letter.Deny, func(l *letter.Letter) { l.Contact = "a\xff" }, "/contact"},
-		"no contact":            {letter.Deny, func(l *letter.Letter) { l.Contact = "" }, "/contact"},
-		"a long contact":        {letter.Deny, func(l *letter.Letter) { l.Contact = strings.Repeat("a\n", 9) }, "/contact"},
-		"a long text":           {letter.Deny, func(l *letter.Letter) { l.Further = strings.Repeat("ü", 4001) }, "/further"},
-		"a carriage return":     {letter.Deny, func(l *letter.Letter) { l.Further = "a\rb" }, "/further"},
-		"denied for nothing":    {letter.Deny, func(l *letter.Letter) { l.Denial = "" }, "/denial"},
-		"other, and no more":    {letter.Deny, func(l *letter.Letter) { l.Denial = dsar.OtherReason }, "/further"},
+		"no kind":              {"", func(*letter.Letter) {}, "/kind"},
+		"no language":          {letter.Deny, func(l *letter.Letter) { l.Language = "de" }, "/language"},
+		"no request":           {letter.Deny, func(l *letter.Letter) { l.Request = dsar.RequestID{} }, "/request"},
+		"no law":               {letter.Deny, func(l *letter.Letter) { l.Regime = "gdpr" }, "finding the law"},
+		"no controller":        {letter.Deny, func(l *letter.Letter) { l.Controller = " " }, "/controller"},
+		"two controllers":      {letter.Deny, func(l *letter.Letter) { l.Controller = "A\nB" }, "/controller"},
+		"an escape sequence":   {letter.Deny, func(l *letter.Letter) { l.Controller = "A\x1b[2J" }, "/controller"},
+		"a turned direction":   {letter.Deny, func(l *letter.Letter) { l.Controller = "A\u202egnp" }, "/controller"},
+		"a hidden character":   {letter.Deny, func(l *letter.Letter) { l.Contact = "a\u200b@example.com" }, "/contact"},
+		"not UTF-8":            {letter.Deny, func(l *letter.Letter) { l.Contact = "a\xff" }, "/contact"},
+		"no contact":           {letter.Deny, func(l *letter.Letter) { l.Contact = "" }, "/contact"},
+		"a long contact":       {letter.Deny, func(l *letter.Letter) { l.Contact = strings.Repeat("a\n", 9) }, "/contact"},
+		"a long text":          {letter.Deny, func(l *letter.Letter) { l.Further = strings.Repeat("ü", 4001) }, "/further"},
+		"a carriage return":    {letter.Deny, func(l *letter.Letter) { l.Further = "a\rb" }, "/further"},
+		"denied for nothing":   {letter.Deny, func(l *letter.Letter) { l.Denial = "" }, "/denial"},
+		"other, and no more":   {letter.Deny, func(l *letter.Letter) { l.Denial = dsar.OtherReason }, "/further"},
+		"complaint, no number": {letter.Acknowledge, func(l *letter.Letter) { l.Right = dsar.Complaint }, "/number"},
+		"number of an access": {letter.Acknowledge, func(l *letter.Letter) {
+			l.Number, l.Category = dsar.ComplaintNumber{Year: 2026, Count: 1}, dsar.WrongData
+		}, "/number"},
+		"complaint, no outcome": {letter.Fulfil, func(l *letter.Letter) {
+			*l = example(letter.Fulfil, "en", clock.GDPRCZ, dsar.Complaint)
+			l.Outcome = ""
+		}, "/outcome"},
+		"outcome of an access": {letter.Fulfil, func(l *letter.Letter) { l.Outcome = dsar.Upheld }, "/outcome"},
+		"complaint that waits": {letter.Acknowledge, func(l *letter.Letter) {
+			*l = example(letter.Acknowledge, "en", clock.GDPRCZ, dsar.Complaint)
+			l.Waiting = clock.Identity
+		}, "/due"},
 		"due never":             {letter.Acknowledge, func(l *letter.Letter) { l.Due = time.Time{} }, "/due"},
 		"waiting for the rain":  {letter.Acknowledge, func(l *letter.Letter) { l.Waiting = "rain" }, "/waiting"},
 		"extended for nothing":  {letter.Extend, func(l *letter.Letter) { l.Reason = "" }, "/reason"},

@@ -30,6 +30,8 @@ type words struct {
 	Rights     map[dsar.Kind]string             `yaml:"rights"`
 	Done       map[dsar.Kind]string             `yaml:"done"`
 	Reasons    map[dsar.DenialReason]string     `yaml:"reasons"`
+	Categories map[dsar.Category]string         `yaml:"categories"`
+	Outcomes   map[dsar.ComplaintOutcome]string `yaml:"outcomes"`
 	Extension  map[clock.ExtensionReason]string `yaml:"extension"`
 	Grounds    map[clock.Ground]string          `yaml:"grounds"`
 	Effects    map[clock.Effect]string          `yaml:"effects"`
@@ -87,7 +89,32 @@ func load(files fs.FS, language string) (*words, error) {
 			return nil, fmt.Errorf("%s.txt: no letter to %s", language, kind)
 		}
 	}
+	for _, name := range []string{complaintAcknowledge, complaintFulfil} {
+		if w.letters.Lookup(name) == nil {
+			return nil, fmt.Errorf("%s.txt: no letter %s", language, name)
+		}
+	}
 	return &w, nil
+}
+
+// The letters that are different for a complaint.
+const (
+	complaintAcknowledge = "complaint_acknowledge"
+	complaintFulfil      = "complaint_fulfil"
+)
+
+// CategoryTitle says what a complaint is about, in en, tr or cs; another language gives
+// English, and an unknown category nothing.
+func CategoryTitle(language string, category dsar.Category) string {
+	all, err := embedded()
+	if err != nil {
+		return ""
+	}
+	w := all[language]
+	if w == nil {
+		w = all["en"]
+	}
+	return w.Categories[category]
 }
 
 func (w *words) check() error {
@@ -103,6 +130,8 @@ func (w *words) check() error {
 		complete("rights", w.Rights, dsar.Kinds()),
 		complete("done", w.Done, dsar.Kinds()),
 		complete("reasons", w.Reasons, dsar.DenialReasons()),
+		complete("categories", w.Categories, dsar.Categories()),
+		complete("outcomes", w.Outcomes, dsar.ComplaintOutcomes()),
 		complete("extension", w.Extension, []clock.ExtensionReason{clock.Complexity, clock.NumberOfRequests}),
 		complete("grounds", w.Grounds, clock.Grounds()),
 		complete("effects", w.Effects, []clock.Effect{clock.Forbidden, clock.Suspends, clock.Starts}),
