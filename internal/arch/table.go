@@ -35,6 +35,7 @@ dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
 consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
+consent/receipt:   privacy audit pseudonym policies consent; github.com/tink-crypto/tink-go/v2
 dsar/clock:        privacy; go.yaml.in/yaml/v3
 dsar/letter:       privacy dsar dsar/clock; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
@@ -84,6 +85,7 @@ test dsar/outbox:       vault/keydir
 test dsar/identity:     vault/keydir
 test consent:           vault/keydir
 test consent/subscriber: vault/keydir
+test consent/receipt:   ; github.com/santhosh-tekuri/jsonschema/v6
 test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
 test dsar/opendsr/courier: internal/opendsrtest
@@ -115,6 +117,7 @@ never dsar/outbox/webhook: database/sql os
 never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
 never consent/subscriber: net/http database/sql os
+never consent/receipt: net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os

@@ -1,0 +1,104 @@
+package keydir
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/jwt"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// receiptFile signs consent receipts. It comes when the first one is issued: a key directory
+// from before has none.
+func receiptFile() file { return file{"receipt.json", jwt.ES256Template(), false} }
+
+// ReceiptKeyset is the Tink JWT keyset (ES256) that signs consent receipts, as it is on the
+// disk now: another process may have rotated it. It returns an error that wraps
+// [privacy.ErrNotFound] before there is one.
+func (k *Keys) ReceiptKeyset() (*keyset.Handle, error) {
+	f := receiptFile()
+	handle, err := f.read(k.dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := jwt.NewSigner(handle); err != nil {
+		return nil, damaged(filepath.Join(k.dir, f.name))
+	}
+	return handle, nil
+}
+
+// EnsureReceiptKeyset makes the keyset unless there is one, and reports whether it did. Of
+// several processes that do so at once, one makes it.
+func (k *Keys) EnsureReceiptKeyset() (created bool, err error) {
+	f := receiptFile()
+	path := filepath.Join(k.dir, f.name)
+	if _, err := os.Lstat(path); err == nil {
+		return false, nil
+	}
+	content, err := f.generate()
+	if err != nil {
+		return false, err
+	}
+	// A link appears whole and refuses to replace, where a rename would overwrite.
+	err = k.placing(content, func(temporary string) error { return os.Link(temporary, path) })
+	if err != nil && !os.IsExist(err) {
+		return false, fmt.Errorf("creating receipt keyset: %w", err)
+	}
+	return err == nil, nil
+}
+
+// RotateReceiptKeyset adds a new key, which signs from now on. Those before it stay
+// published, because what they signed is still good. It returns an error that wraps
+// [privacy.ErrNotFound] before there is a keyset.
+func (k *Keys) RotateReceiptKeyset() error {
+	handle, err := k.ReceiptKeyset()
+	if err != nil {
+		return err
+	}
+	manager := keyset.NewManagerFromHandle(handle)
+	id, err := manager.Add(jwt.ES256Template())
+	if err == nil {
+		err = manager.SetPrimary(id)
+	}
+	if err == nil {
+		handle, err = manager.Handle()
+	}
+	if err != nil {
+		return fmt.Errorf("rotating receipt keyset: %w", err)
+	}
+	var content bytes.Buffer
+	if err := keyset.NewJSONWriter(&content).Write(insecurecleartextkeyset.KeysetMaterial(handle)); err != nil {
+		return fmt.Errorf("encoding receipt keyset: %w", err)
+	}
+	if content.Len() > maxKeyFile {
+		return fmt.Errorf("rotating receipt keyset: there are too many keys in it: %w", privacy.ErrConflict)
+	}
+	path := filepath.Join(k.dir, receiptFile().name)
+	if err := k.placing(content.Bytes(), func(temporary string) error { return os.Rename(temporary, path) }); err != nil {
+		return fmt.Errorf("rotating receipt keyset: %w", err)
+	}
+	return nil
+}
+
+// placing writes content beside where it belongs, durably, and lets place put it there: a
+// crash leaves what was there before or the new file, and never a half.
+func (k *Keys) placing(content []byte, place func(temporary string) error) error {
+	dir, err := os.MkdirTemp(k.dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	temporary := filepath.Join(dir, "keyset")
+	if err := writeFile(temporary, content); err != nil {
+		return err
+	}
+	if err := place(temporary); err != nil {
+		return err
+	}
+	return syncDir(k.dir)
+}
