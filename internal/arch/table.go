@@ -37,6 +37,8 @@ consent:           privacy audit vault pseudonym policies
 consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
 consent/receipt:   privacy audit pseudonym policies consent; github.com/tink-crypto/tink-go/v2
 dsar/clock:        privacy; go.yaml.in/yaml/v3
+consent/iys:       privacy audit vault consent dsar/clock
+consent/iys/client: privacy consent/iys dsar/clock
 dsar/letter:       privacy dsar dsar/clock; go.yaml.in/yaml/v3
 dsar:              privacy audit vault pseudonym policies dsar/clock
 dsar/ledger:       privacy audit dsar
@@ -66,6 +68,7 @@ internal/assembly: domain audit/anchor audit/bundle audit/tally dsar/opendsr/cou
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
+internal/iystest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age golang.org/x/mod
 internal/tamper:
@@ -84,6 +87,8 @@ test vault/keyuse:      vault/keydir
 test dsar/outbox:       vault/keydir
 test dsar/identity:     vault/keydir
 test consent:           vault/keydir
+test consent/iys:       consent/iys/client internal/iystest
+test consent/iys/client: internal/iystest
 test consent/subscriber: vault/keydir
 test consent/receipt:   ; github.com/santhosh-tekuri/jsonschema/v6
 test dsar:              vault/keydir
@@ -116,6 +121,8 @@ never dsar/fulfil: net/http database/sql os
 never dsar/outbox/webhook: database/sql os
 never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
+never consent/iys: net/http database/sql os
+never consent/iys/client: database/sql os
 never consent/subscriber: net/http database/sql os
 never consent/receipt: net/http database/sql os
 never gate:       net/http database/sql
