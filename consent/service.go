@@ -54,6 +54,9 @@ type Config struct {
 	// profits from a yes must not be able to make one for any purpose it likes. A no is
 	// taken from everybody. Nil: only a data protection officer records grants.
 	MayGrant func(recipient privacy.RecipientID, purpose privacy.Purpose) bool
+	// Notices is the register of what people are shown, which a yes must name a version of.
+	// Nil: names of notices are taken as they are.
+	Notices Notices
 }
 
 // Service takes changes of consent and shows what is recorded.
@@ -147,6 +150,9 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 		return Receipt{}, fmt.Errorf("recording a grant for a purpose that is not the recipient's: %w", privacy.ErrForbidden)
 	}
 	if record.ID == ([16]byte{}) {
+		if err := s.checkShown(ctx, &record); err != nil {
+			return Receipt{}, err
+		}
 		if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
 			return Receipt{}, fmt.Errorf("drawing consent id: %w", err)
 		}

@@ -34,6 +34,7 @@ dsar/outbox:       privacy audit vault
 dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
+consent/notice:    privacy audit
 consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
 consent/receipt:   privacy audit pseudonym policies consent; github.com/tink-crypto/tink-go/v2
 dsar/clock:        privacy; go.yaml.in/yaml/v3
@@ -123,6 +124,7 @@ never dsar/outbox/mail: net/http database/sql os
 never consent:    net/http database/sql os
 never consent/iys: net/http database/sql os
 never consent/iys/client: database/sql os
+never consent/notice: net/http database/sql os
 never consent/subscriber: net/http database/sql os
 never consent/receipt: net/http database/sql os
 never gate:       net/http database/sql
