@@ -35,6 +35,11 @@ dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
 consent/notice:    privacy audit
+consent/signal/bits:
+consent/signal/gpc:
+consent/signal/tcf: consent/signal/bits
+consent/signal/gpp: consent/signal/bits consent/signal/tcf
+consent/signal/consentmode: consent/signal/bits
 consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
 consent/receipt:   privacy audit pseudonym policies consent; github.com/tink-crypto/tink-go/v2
 dsar/clock:        privacy; go.yaml.in/yaml/v3
@@ -127,6 +132,11 @@ never consent/iys/client: database/sql os
 never consent/notice: net/http database/sql os
 never consent/subscriber: net/http database/sql os
 never consent/receipt: net/http database/sql os
+never consent/signal/bits: net/http database/sql os
+never consent/signal/gpc: net/http database/sql os
+never consent/signal/tcf: net/http database/sql os
+never consent/signal/gpp: net/http database/sql os
+never consent/signal/consentmode: net/http database/sql os
 never gate:       net/http database/sql
 never gate/casework: net/http database/sql os
 never archive:    net/http database/sql os
