@@ -22,5 +22,5 @@ func (l *AuditLog) ProveGrowth(ctx context.Context, old []byte) (audit.Growth, e
 		return audit.Growth{}, fmt.Errorf("proving growth: %w", translate(err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	return audit.ProveGrowth(old, newest, l.verifier, proofHashes{ctx, tx})
+	return audit.ProveGrowth(old, newest, l.verifier, proofHashes{ctx: ctx, q: tx})
 }

@@ -15,7 +15,22 @@ import (
 // What it does not find that way, [storedHashes] looks for, or says why it is missing.
 type proofHashes struct {
 	ctx context.Context
-	tx  pgx.Tx
+	q   batchQuerier
+	// also, if there is any, is asked along with the first hashes, at the cost of no round
+	// trip of its own.
+	also *alsoAsked
+}
+
+// batchQuerier is a pool or a transaction.
+type batchQuerier interface {
+	querier
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
+// alsoAsked is a question that goes with another one, once.
+type alsoAsked struct {
+	queue func(*pgx.Batch)
+	asked bool
 }
 
 // The hashes of a tile: as it is stored if it is full, otherwise from what is below it.
@@ -60,7 +75,11 @@ func (p proofHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 			return err
 		})
 	}
-	if err := p.tx.SendBatch(p.ctx, batch).Close(); err != nil {
+	if p.also != nil && !p.also.asked {
+		p.also.asked = true
+		p.also.queue(batch)
+	}
+	if err := p.q.SendBatch(p.ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("reading tiles: %w", translate(err))
 	}
 	out := make([]tlog.Hash, len(indexes))
@@ -70,7 +89,7 @@ func (p proofHashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 			out[i] = subtreeRoot(hashes[from*tlog.HashSize : to*tlog.HashSize])
 			continue
 		}
-		one, err := storedHashes{p.ctx, p.tx}.ReadHashes(indexes[i : i+1])
+		one, err := storedHashes{p.ctx, p.q}.ReadHashes(indexes[i : i+1])
 		if err != nil {
 			return nil, err
 		}

@@ -45,7 +45,7 @@ func TestProofHashesAreTheStoredOnes(t *testing.T) {
 				}
 			}
 		}
-		got, err := proofHashes{t.Context(), tx}.ReadHashes(indexes)
+		got, err := proofHashes{ctx: t.Context(), q: tx}.ReadHashes(indexes)
 		if err != nil {
 			t.Fatal(err)
 		}
