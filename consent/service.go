@@ -22,6 +22,9 @@ type Store interface {
 	// [privacy.ErrConflict]: the ledger holds another record with this ID.
 	// [privacy.ErrUnavailable]: nothing was recorded, or the outcome is not known.
 	Add(ctx context.Context, record Record, event audit.Event) (audit.Receipt, error)
+	// AddAll is Add for several records about one person, with an event for each in their
+	// order: all of them are added or none, and the last receipt is behind all others.
+	AddAll(ctx context.Context, records []Record, events []audit.Event) ([]audit.Receipt, error)
 	// List returns every record of the person, oldest first. Nobody and a person
 	// without records are the same: an empty list.
 	List(ctx context.Context, id privacy.DataSubjectID) ([]Record, error)
@@ -50,6 +53,9 @@ type Config struct {
 	// Childhood tells when the law called a person a child, for showing what their ledger
 	// amounts to. Nil: nobody knows anybody's age.
 	Childhood func(ctx context.Context, id privacy.DataSubjectID) (Childhood, error)
+	// OnConsentOnly are the purposes that stand on consent and could not on a contract or a
+	// law: what a withdrawal of everything ends, whatever was said before. Nil: none.
+	OnConsentOnly func() []privacy.Purpose
 	// MayGrant says whether a service may record that a person agreed to a purpose: whoever
 	// profits from a yes must not be able to make one for any purpose it likes. A no is
 	// taken from everybody. Nil: only a data protection officer records grants.

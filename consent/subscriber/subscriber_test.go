@@ -102,8 +102,8 @@ func (h *house) Find(_ context.Context, id string) (subscriber.Subscriber, error
 	return h.who, nil
 }
 
-func (h *house) Stand(context.Context, privacy.DataSubjectID) ([]consent.Record, time.Time, consent.Token, error) {
-	return h.records, noon.Add(time.Hour), consent.NewToken(audit.Committed([16]byte{}, [32]byte{}, 1234)), h.failure
+func (h *house) Stand(context.Context, privacy.DataSubjectID) (consent.Statement, consent.Token, error) {
+	return consent.NewStatement(h.records, noon.Add(time.Hour)), consent.NewToken(audit.Committed([16]byte{}, [32]byte{}, 1234)), h.failure
 }
 func (h *house) Of(privacy.RecipientID) (*pseudonym.Pseudonyms, error) { return h.names, nil }
 func (h *house) Post(_ context.Context, address, secret, id string, body []byte) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar/outbox"
@@ -15,10 +14,10 @@ import (
 
 // Ledger shows the choices of one person.
 type Ledger interface {
-	// Stand returns every record of the person, oldest first, the moment of its clock at
-	// which they were read, and a token of a state that includes them. Nobody is an empty
-	// list. What it returns MUST grow with each record that is added, in their order.
-	Stand(ctx context.Context, id privacy.DataSubjectID) ([]consent.Record, time.Time, consent.Token, error)
+	// Stand returns how the choices of the person stand now, with every record in it, and a
+	// token of a state that includes them. Nobody is a statement without records. Its records
+	// MUST grow with each that is added, in their order.
+	Stand(ctx context.Context, id privacy.DataSubjectID) (consent.Statement, consent.Token, error)
 }
 
 // Pseudonyms gives each recipient's pseudonyms.
@@ -89,19 +88,19 @@ func (t *Teller) message(ctx context.Context, id outbox.ID, recipient privacy.Re
 	if m.Pseudonym, err = names.Of(person); err != nil {
 		return Message{}, err
 	}
-	records, at, token, err := t.ledger.Stand(ctx, person)
+	statement, token, err := t.ledger.Stand(ctx, person)
 	if err != nil {
 		return Message{}, fmt.Errorf("reading how somebody's choices stand: %w", err)
 	}
-	m.AsOf, m.ConsentToken = at, token.String()
-	if len(records) == 0 {
+	m.AsOf, m.ConsentToken = statement.At, token.String()
+	if len(statement.Records) == 0 {
 		// There was a record, or there would be no delivery: the person was erased.
 		m.State, m.Sequence, m.ConsentToken = StateErased, LastSequence, ""
 		m.Standings = []Standing{{Channel: privacy.AnyChannel, State: StateErased}}
 		return m, nil
 	}
-	m.Sequence = int64(len(records))
-	m.Standings = standings(consent.ForPurpose(records, p.Purpose), at)
+	m.Sequence = int64(len(statement.Records))
+	m.Standings = standings(&statement, p.Purpose)
 	for _, s := range m.Standings {
 		if s.Channel == p.Channel {
 			m.State, m.EffectiveAt = s.State, s.EffectiveAt
@@ -113,13 +112,16 @@ func (t *Teller) message(ctx context.Context, id outbox.ID, recipient privacy.Re
 	return m, nil
 }
 
-// standings folds each channel that the records of one purpose name, and what holds for the
+// standings are the channels that the ledger names for one purpose, and what holds for the
 // others.
-func standings(records []consent.Record, at time.Time) []Standing {
-	any := consent.Fold(records, privacy.AnyChannel, at)
-	list := []Standing{{privacy.AnyChannel, any.State, any.Since}}
-	for _, line := range consent.NewStatement(records, at).Standings {
-		if line.Channel != privacy.AnyChannel {
+func standings(statement *consent.Statement, purpose privacy.Purpose) []Standing {
+	list := []Standing{{Channel: privacy.AnyChannel, State: consent.StateNeverAsked}}
+	for _, line := range statement.Standings {
+		switch {
+		case line.Purpose != purpose:
+		case line.Channel == privacy.AnyChannel:
+			list[0] = Standing{line.Channel, line.Current.State, line.Current.Since}
+		default:
 			list = append(list, Standing{line.Channel, line.Current.State, line.Current.Since})
 		}
 	}

@@ -40,6 +40,7 @@ consent/signal/gpc:
 consent/signal/tcf: consent/signal/bits
 consent/signal/gpp: consent/signal/bits consent/signal/tcf
 consent/signal/consentmode: consent/signal/bits
+consent/link:      privacy audit vault consent
 consent/subscriber: privacy audit vault pseudonym consent dsar/outbox
 consent/receipt:   privacy audit pseudonym policies consent; github.com/tink-crypto/tink-go/v2
 dsar/clock:        privacy; go.yaml.in/yaml/v3
@@ -95,6 +96,7 @@ test dsar/identity:     vault/keydir
 test consent:           vault/keydir
 test consent/iys:       consent/iys/client internal/iystest
 test consent/iys/client: internal/iystest
+test consent/link:      vault/keydir
 test consent/subscriber: vault/keydir
 test consent/receipt:   ; github.com/santhosh-tekuri/jsonschema/v6
 test dsar:              vault/keydir
@@ -130,6 +132,7 @@ never consent:    net/http database/sql os
 never consent/iys: net/http database/sql os
 never consent/iys/client: database/sql os
 never consent/notice: net/http database/sql os
+never consent/link: net/http database/sql os
 never consent/subscriber: net/http database/sql os
 never consent/receipt: net/http database/sql os
 never consent/signal/bits: net/http database/sql os
