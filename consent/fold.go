@@ -145,8 +145,10 @@ func FoldFor(records []Record, channel privacy.Channel, at time.Time, childhood 
 	switch {
 	case deciding == nil && end == nil:
 		return Current{State: StateNeverAsked, Until: until}
-	case deciding == nil:
-		return current(end, StateExpired, until)
+	case deciding == nil: // the end of a yes that nobody knows of, on whatever ground
+		c := current(end, StateExpired, until)
+		c.Basis = ""
+		return c
 	case deciding.Action.IsYes():
 		state, changes := deciding.stands(end, at, childhood)
 		until = earlier(until, changes)

@@ -64,6 +64,7 @@ var (
 	CellStates     = [...]policies.ConsentState{
 		policies.ConsentNeverAsked, policies.ConsentGranted, policies.ConsentWithdrawn,
 		policies.ConsentRefused, policies.ConsentObjected, policies.ConsentExpired,
+		policies.ConsentStaleNotice, policies.ConsentGuardianMissing,
 	}
 	CellBases = [...]privacy.LegalBasis{
 		policies.NoBasis, privacy.Consent, privacy.Contract, privacy.LegalObligation,

@@ -93,6 +93,11 @@ type caseConsent struct {
 	Incentive  bool                   `yaml:"incentive"`
 	DaysAgo    int                    `yaml:"days_ago"`
 	ValidDays  int                    `yaml:"valid_days"`
+	// Verified is whether a guardian's authority was verified; it belongs to what guardians
+	// do.
+	Verified bool `yaml:"guardian_verified"`
+	// StaleDays is for how many days another wording has been in force, if more than none.
+	StaleDays int `yaml:"stale_days"`
 }
 
 // caseDesk is a case that a recipient handles.

@@ -202,6 +202,15 @@ func (c *caseConsent) record(i int, s *sheet) (consent.Record, error) {
 	if record.Basis == "" {
 		record.Basis = privacy.Consent
 	}
+	if record.Action == consent.GuardianGranted || record.Action == consent.GuardianWithdrawn {
+		record.Actor = consent.ByGuardian
+	}
+	if record.GuardianVerified = c.Verified; c.Verified && record.Actor != consent.ByGuardian {
+		return consent.Record{}, fmt.Errorf("consent %d: guardian_verified belongs to what a guardian did: %w", i+1, privacy.ErrInvalid)
+	}
+	if c.StaleDays > 0 {
+		record.StaleAt = daysAgo(c.StaleDays)
+	}
 	if c.ValidDays > 0 {
 		record.ValidUntil = record.EffectiveAt.AddDate(0, 0, c.ValidDays)
 	}

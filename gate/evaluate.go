@@ -237,7 +237,7 @@ func (d *decision) validUntil(purpose *policies.Purpose, current consent.Current
 	sooner(current.Until)
 	if purpose.Marketing {
 		for _, general := range d.sheet.marketing {
-			sooner(fold(d.state.consents, general, d.request.Channel, d.state.at).Until)
+			sooner(d.state.fold(general, d.request.Channel).Until)
 		}
 	}
 	for _, o := range obligations {

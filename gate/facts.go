@@ -19,6 +19,8 @@ type state struct {
 	consents     []consent.Record
 	// handled is whether the caller handles an open case of the person.
 	handled bool
+	// childhood is set by describe, for whom the date of birth is known.
+	childhood consent.Childhood
 	// at is the one clock of the decision.
 	at time.Time
 }
@@ -58,6 +60,9 @@ func (p *state) describe(f *policies.Facts, s *sheet, purpose *policies.Purpose)
 	}
 	if birth, ok := p.single(attributeBirth); ok {
 		f.Subject.Age = s.catalogue.AgeGroup(law, birth, p.at)
+		if len(p.consents) > 0 {
+			p.childhood = s.childhood(law, birth)
+		}
 	}
 	if household, ok := p.single(attributeHouse); ok {
 		switch h := policies.Household(household); h {
@@ -65,13 +70,13 @@ func (p *state) describe(f *policies.Facts, s *sheet, purpose *policies.Purpose)
 			f.Subject.Household = h
 		}
 	}
-	current := fold(p.consents, f.Purpose, f.Channel, p.at)
+	current := p.fold(f.Purpose, f.Channel)
 	if current.Objects() {
 		f.Subject.Objected = policies.Yes
 	}
 	if purpose != nil && purpose.Marketing {
 		for _, general := range s.marketing {
-			if fold(p.consents, general, f.Channel, p.at).Objects() {
+			if p.fold(general, f.Channel).Objects() {
 				f.Subject.Objected = policies.Yes
 			}
 		}
@@ -100,14 +105,26 @@ func (p *state) single(name privacy.AttributeName) (string, bool) {
 	return field.Values[0].RevealPersonalData(), true
 }
 
-// fold folds the records about one purpose.
-func fold(records []consent.Record, purpose privacy.Purpose, channel privacy.Channel, at time.Time) consent.Current {
+// childhood tells when a law calls somebody a child.
+func (s *sheet) childhood(law privacy.Jurisdiction, birth string) consent.Childhood {
+	return func(at time.Time) (bool, time.Time) {
+		if s.catalogue.AgeGroup(law, birth, at) != policies.Child {
+			return false, time.Time{}
+		}
+		return true, s.catalogue.ChildUntil(law, birth, at)
+	}
+}
+
+// fold folds the records about one purpose. It comes after describe.
+func (p *state) fold(purpose privacy.Purpose, channel privacy.Channel) consent.Current {
+	records := p.consents
 	for i := range records {
 		if records[i].Purpose != purpose {
-			return consent.Fold(consent.ForPurpose(records, purpose), channel, at)
+			records = consent.ForPurpose(records, purpose)
+			break
 		}
 	}
-	return consent.Fold(records, channel, at)
+	return consent.FoldFor(records, channel, p.at, p.childhood)
 }
 
 // recipientOf is the recipient as the policies name it.

@@ -62,6 +62,59 @@ func (c *Catalogue) AgeGroup(id privacy.Jurisdiction, birthDate string, at time.
 	return Child
 }
 
+// ChildUntil returns the first moment after at from which the law no longer calls the person
+// a [Child], or the zero time if it does not do so at that moment. The birthday counts as in
+// [AgeOn]; where the age of consent changes, so does the answer.
+func (c *Catalogue) ChildUntil(id privacy.Jurisdiction, birthDate string, at time.Time) time.Time {
+	if c.AgeGroup(id, birthDate, at) != Child {
+		return time.Time{}
+	}
+	born, err := time.Parse(time.DateOnly, birthDate)
+	if err != nil {
+		return time.Time{}
+	}
+	j := c.jurisdictions[id]
+	var ends time.Time
+	look := func(moment time.Time) {
+		if moment.After(at) && (ends.IsZero() || moment.Before(ends)) && c.AgeGroup(id, birthDate, moment) != Child {
+			ends = moment
+		}
+	}
+	for age := range j.Majority + 1 {
+		look(time.Date(born.Year()+age, born.Month(), born.Day(), 12, 0, 0, 0, time.UTC))
+	}
+	for _, rule := range j.Consent {
+		look(rule.From.Time)
+	}
+	return ends
+}
+
+// ChildhoodEnded returns the last moment up to at from which the law no longer called the
+// person a [Child], or the zero time if it does so at that moment, or never did.
+func (c *Catalogue) ChildhoodEnded(id privacy.Jurisdiction, birthDate string, at time.Time) time.Time {
+	born, err := time.Parse(time.DateOnly, birthDate)
+	j, known := c.jurisdictions[id]
+	if err != nil || !known {
+		return time.Time{}
+	}
+	var ended time.Time
+	starts := []time.Time{time.Date(born.Year(), born.Month(), born.Day(), 12, 0, 0, 0, time.UTC)}
+	for _, rule := range j.Consent {
+		starts = append(starts, rule.From.Time)
+	}
+	for _, start := range starts {
+		for start = c.ChildUntil(id, birthDate, start); !start.IsZero(); start = c.ChildUntil(id, birthDate, start) {
+			if !start.After(at) && start.After(ended) {
+				ended = start
+			}
+		}
+	}
+	if c.AgeGroup(id, birthDate, at) == Child {
+		return time.Time{}
+	}
+	return ended
+}
+
 // AgeOn returns the age in whole years on a day of a person born on birthDate
 // (YYYY-MM-DD). Who was born on 29 February has a birthday on 1 March in common years. A
 // birthday counts once it has begun everywhere, at UTC-12: nobody comes of age early

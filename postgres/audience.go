@@ -40,7 +40,8 @@ const (
 ),
 choice as (
     select c.data_subject_id, c.person,
-        case when r.purpose = $3 and r.action <> 'objected' then e.key end as choice,
+        case when r.purpose = $3 and r.action not in ('objected', 'expired') then e.key end as choice,
+        case when r.purpose = $3 and r.action = 'expired' then u.micros end as ended,
         case when r.purpose = $3 and r.action = 'objected' then e.key end as objection,
         case when r.purpose <> $3 then r.action = 'objected' end as objects
     from candidate c`
@@ -50,33 +51,48 @@ choice as (
     left join consent.record r`
 )
 
-// audienceMembers folds the consent of the candidates. It is consent.Fold in SQL: of the
-// records about a purpose and a channel, the deciding one and the deciding objection, both in
-// the order of that function; a no that is dated ahead of the clock counts now. The state
-// follows from the two. A record that lies ahead is none. Of the general purposes all that
-// matters is whether an objection stands.
+// audienceMembers folds the consent of the candidates. It is consent.FoldFor in SQL: of the
+// records about a purpose and a channel, the deciding one, the last end that was noted and the
+// deciding objection, in the order of that function; a no that is dated ahead of the clock
+// counts now. The state follows from the three and from whether the person is a child. That a
+// yes is of somebody who was one when they said it does not show here: its end is noted before
+// the person's profile holds again. A record that lies ahead is none. Of the general purposes
+// all that matters is whether an objection stands.
 //
 // Sorting everybody's records takes long, so the order is a number, and what decides is the
-// greatest. From the low end: incentive (1 bit), basis (3), ended (1), not explicit (1),
-// protection (2), microseconds. It leaves out how the order goes on among records that are
-// alike in all but the lowest four bits. These rarely differ there; the second maximum, over
-// the same with those bits turned round, tells when they do. Then, and where a time is too
-// far off for the number, and where an explicit yes may lift an objection to a general
-// purpose, a subselect reads the person's records in the full order.
+// greatest. From the low end: incentive (1 bit), basis (3), a guardian's (1), one who was
+// verified (1), stale (1), ended (1), not explicit (1), protection (2), microseconds. It
+// leaves out how the order goes on among records that are alike in all but the lowest seven
+// bits. These rarely differ there; the second maximum, over the same with those bits turned
+// round, tells when they do. Then, and where a time is too far off for the number, and where
+// an explicit yes may lift an objection to a general purpose, a subselect reads the person's
+// records in the full order.
 //
 // States and bases are numbers, the indexes in gate.CellStates and gate.CellBases: there are
 // many rows; given is as in [gate.Cell], less four bits. Restriction, law and key are read
 // for whom all else has let through. What a filter demands of these and of consent follows.
 const audienceMembers = `
-        on r.data_subject_id = c.data_subject_id and r.channel in ($4, '*') and (r.action <> 'granted' or r.effective_at <= $2)
-        and (r.purpose = $3 or r.purpose = any ($5::text[]) and (r.action = 'objected' or r.action = 'granted' and r.explicit))
+        on r.data_subject_id = c.data_subject_id and r.channel in ($4, '*')
+        and (r.action not in ('granted', 'renewed', 'guardian_granted') or r.effective_at <= $2)
+        and (r.purpose = $3 or r.purpose = any ($5::text[])
+            and (r.action = 'objected' or r.action in ('granted', 'renewed', 'guardian_granted') and r.explicit))
+    left join consent.stale_notice s on s.purpose = $3 and s.notice_version = r.notice_version
     cross join lateral (
-        select greatest(date_part('epoch', case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end), -4e9) as seconds
+        select greatest(date_part('epoch', case when r.action in ('granted', 'renewed', 'guardian_granted')
+            then r.effective_at else least(r.effective_at, $2) end), -4e9) as seconds
     ) t
     cross join lateral (
-        select (t.seconds * 1e6)::bigint * 256
-            + case r.action when 'granted' then 0 when 'refused' then 64 when 'withdrawn' then 128 else 192 end
-            + case when r.explicit then 0 else 32 end + case when r.valid_until <= $2 then 16 else 0 end
+        select (t.seconds * 1e6)::bigint as micros
+    ) u
+    cross join lateral (
+        select u.micros * 2048
+            + case r.action when 'granted' then 0 when 'renewed' then 0 when 'guardian_granted' then 0
+                when 'refused' then 512 when 'withdrawn' then 1024 when 'guardian_withdrawn' then 1024 else 1536 end
+            + case when r.explicit then 0 else 256 end + case when r.valid_until <= $2 then 128 else 0 end
+            + case when (case when s.notice_version is null then (
+                select o.stale_at from consent.stale_notice o where o.purpose = $3 and o.notice_version = ''
+            ) else s.stale_at end) <= $2 then 64 else 0 end
+            + case when r.guardian_verified then 48 when r.actor = 'guardian' then 16 else 0 end
             + case r.legal_basis
                 when 'consent' then 2 when 'contract' then 4 when 'legal_obligation' then 6 when 'vital_interests' then 8
                 when 'public_task' then 10 when 'legitimate_interests' then 12 else 14
@@ -85,9 +101,9 @@ const audienceMembers = `
     offset 0
 ),
 folded as (
-    select h.data_subject_id, h.person,
-        max(h.choice) as choice, max(h.choice # 15) as choice_turned,
-        max(h.objection) as objection, max(h.objection # 15) as objection_turned,
+    select h.data_subject_id, h.person, max(h.ended) as ended,
+        max(h.choice) as choice, max(h.choice # 127) as choice_turned,
+        max(h.objection) as objection, max(h.objection # 127) as objection_turned,
         bool_or(h.objects) as objects, bool_and(h.objects) as only_objects
     from choice h
     group by h.data_subject_id, h.person
@@ -95,15 +111,13 @@ folded as (
 member as (
     select f.data_subject_id, f.person,
         case
-            when f.choice # 15 <> f.choice_turned or f.objection # 15 <> f.objection_turned
-                or f.choice >> 8 <= -4e15::bigint or f.objection >> 8 <= -4e15::bigint then (` + audienceExactly + `)
-            when f.objection is not null and (f.choice & 254 = 2 and f.choice >> 8 > f.objection >> 8) is not true
+            when f.choice # 127 <> f.choice_turned or f.objection # 127 <> f.objection_turned
+                or f.choice >> 11 <= -4e15::bigint or f.objection >> 11 <= -4e15::bigint then (` + audienceExactly + `)
+            when f.objection is not null and (v.state = 1 and f.choice & 270 = 2 and f.choice >> 11 > f.objection >> 11) is not true
                 then 4 | (f.objection << 2 & 56)::integer
-            when f.choice is null then 0
-            when f.choice & 208 = 0 then (1 | (f.choice << 2 & 56) | (f.choice << 7 & 128))::integer + case when f.choice & 32 = 0 then 64 else 0 end
-            when f.choice & 192 = 0 then 5 | (f.choice << 2 & 56)::integer
-            when f.choice & 192 = 128 then 2 | (f.choice << 2 & 56)::integer
-            else 3 | (f.choice << 2 & 56)::integer
+            when v.state is null then case when f.ended is null then 0 else 5 end
+            when v.state in (1, 6) then (v.state | (f.choice << 2 & 56) | (f.choice << 7 & 128))::integer + case when f.choice & 256 = 0 then 64 else 0 end
+            else v.state | (f.choice << 2 & 56)::integer
         end as given,
         case
             when f.objects is not true then false
@@ -111,6 +125,17 @@ member as (
             else exists (` + audienceGenerally + `)
         end as general
     from folded f
+    cross join lateral (
+        select case
+            when f.choice & 1536 = 1024 then 2
+            when f.choice & 1536 <> 0 then 3
+            when f.choice & 128 <> 0 or f.choice >> 11 <= f.ended then 5
+            when f.person & 3 = 1 and f.choice & 32 = 0 then 7
+            when f.person & 3 <> 1 and f.choice & 16 <> 0 then 5
+            when f.choice & 64 <> 0 then 6
+            when f.choice is not null then 1
+        end as state
+    ) v
     offset 0
 )
 select m.data_subject_id,
@@ -120,32 +145,64 @@ join vault.data_subject d on d.data_subject_id = m.data_subject_id
 left join unnest($8::text[], $9::integer[]) as l (country, law) on l.country = d.jurisdiction
 where exists (select from keyring.person_key k where k.data_subject_id = m.data_subject_id)`
 
-// audienceExactly folds the consent of one person, f, in the full order.
-const audienceExactly = `
-    select case
-            when o.effective_at is not null and (
-                h.action = 'granted' and h.explicit and h.legal_basis = 'consent'
-                and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)
-            ) is not true then 4 + n.of_objection * 8
-            when h.action = 'granted' and h.valid_until <= $2 then 5 + n.of_choice * 8
-            when h.action = 'granted' then 1 + n.of_choice * 8 + h.explicit::integer * 64 + h.incentive::integer * 128
-            when h.action = 'withdrawn' then 2 + n.of_choice * 8
-            else 3 + n.of_choice * 8
-        end
-    from (select) one
+// The choice that decides about a purpose, in the full order, and the last end that was
+// noted. The purpose comes in between.
+const (
+	audienceDecides = `
     left join lateral (
-        select r.action, r.explicit, r.incentive, r.legal_basis, r.valid_until, e.effective_at
+        select r.action, r.explicit, r.incentive, r.legal_basis, r.valid_until, r.actor, r.guardian_verified, e.effective_at, (
+            select s.stale_at
+            from consent.stale_notice s
+            where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
+            order by s.notice_version desc
+            limit 1
+        ) as stale_at
         from consent.record r
         cross join lateral (
-            select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
+            select case when r.action in ('granted', 'renewed', 'guardian_granted')
+                then r.effective_at else least(r.effective_at, $2) end as effective_at
         ) e
-        where r.data_subject_id = f.data_subject_id and r.purpose = $3 and r.channel in ($4, '*')
-            and r.action <> 'objected' and e.effective_at <= $2
+        where r.data_subject_id = f.data_subject_id and r.channel in ($4, '*')
+            and r.action not in ('objected', 'expired') and e.effective_at <= $2
+            and r.purpose = `
+	audienceEnds = `
         order by e.effective_at desc,
-            case r.action when 'granted' then 0 when 'refused' then 1 when 'withdrawn' then 2 else 4 end desc,
+            case r.action when 'granted' then 0 when 'renewed' then 0 when 'guardian_granted' then 0 when 'refused' then 1 else 2 end desc,
             r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
         limit 1
     ) h on true
+    left join lateral (
+        select max(least(r.effective_at, $2)) as ended_at
+        from consent.record r
+        where r.data_subject_id = f.data_subject_id and r.channel in ($4, '*') and r.action = 'expired'
+            and r.purpose = `
+	// audienceStands is what the choice amounts to, as in member.
+	audienceStands = `
+    ) x on true
+    cross join lateral (
+        select case
+            when h.action in ('withdrawn', 'guardian_withdrawn') then 2
+            when h.action not in ('granted', 'renewed', 'guardian_granted') then 3
+            when h.valid_until <= $2 or h.effective_at <= x.ended_at then 5
+            when f.person & 3 = 1 and not h.guardian_verified then 7
+            when f.person & 3 <> 1 and h.actor = 'guardian' then 5
+            when h.stale_at <= $2 then 6
+            when h.action is not null then 1
+        end as state
+    ) v`
+	// audienceLifts is whether it sets an objection, o, aside.
+	audienceLifts = `(v.state = 1 and h.explicit and h.legal_basis = 'consent' and h.effective_at > o.effective_at)`
+)
+
+// audienceExactly folds the consent of one person, f, in the full order.
+const audienceExactly = `
+    select case
+            when o.effective_at is not null and ` + audienceLifts + ` is not true then 4 + n.of_objection * 8
+            when v.state is null then case when x.ended_at is null then 0 else 5 end
+            when v.state in (1, 6) then v.state + n.of_choice * 8 + h.explicit::integer * 64 + h.incentive::integer * 128
+            else v.state + n.of_choice * 8
+        end
+    from (select) one` + audienceDecides + `$3` + audienceEnds + `$3` + audienceStands + `
     left join lateral (
         select r.legal_basis, least(r.effective_at, $2) as effective_at
         from consent.record r
@@ -178,22 +235,8 @@ const audienceGenerally = `
         from consent.record r
         where r.data_subject_id = f.data_subject_id and r.purpose = any ($5::text[]) and r.channel in ($4, '*') and r.action = 'objected'
         group by r.purpose
-    ) o
-    left join lateral (
-        select r.action, r.explicit, r.legal_basis, e.effective_at, r.valid_until
-        from consent.record r
-        cross join lateral (
-            select case when r.action = 'granted' then r.effective_at else least(r.effective_at, $2) end as effective_at
-        ) e
-        where r.data_subject_id = f.data_subject_id and r.purpose = o.purpose and r.channel in ($4, '*')
-            and r.action <> 'objected' and e.effective_at <= $2
-        order by e.effective_at desc,
-            case r.action when 'granted' then 0 when 'refused' then 1 else 2 end desc,
-            r.explicit, r.valid_until nulls last, cardinality(r.categories), r.consent_id desc
-        limit 1
-    ) h on true
-    where (h.action = 'granted' and h.explicit and h.legal_basis = 'consent'
-        and h.effective_at > o.effective_at and (h.valid_until is null or h.valid_until > $2)) is not true`
+    ) o` + audienceDecides + `o.purpose` + audienceEnds + `o.purpose` + audienceStands + `
+    where ` + audienceLifts + ` is not true`
 
 // sqlAudience finds everybody whose profile holds, and sqlAudienceChosen whoever of them
 // has a record about the purpose. The statement that is run has further conditions in two

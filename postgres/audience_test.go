@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -50,6 +51,10 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 	moment := func(days ...int) time.Time { return c.at.AddDate(0, 0, days[r.IntN(len(days))]) }
 	owner := database.OwnerPool(t)
 	batch := &pgx.Batch{}
+	batch.Queue(`insert into consent.stale_notice (purpose, notice_version, stale_at)
+		select p, v, s from unnest($1::text[]) p, unnest($2::text[], $3::timestamptz[]) as n (v, s)`,
+		[]string{"own", "general"}, []string{"", "old", "fresh", "soon"},
+		[]*time.Time{timeOrNull(c.at.AddDate(0, 0, -3)), timeOrNull(c.at), nil, timeOrNull(c.at.Add(time.Microsecond))})
 	for i := range n {
 		p := crowdPerson{id: privacy.DataSubjectID{byte(i >> 8), byte(i), 0x77, byte(r.IntN(256))}}
 		country := pick("CZ", "TR", "SK", "US")
@@ -86,7 +91,7 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 		for range r.IntN(8) {
 			record := consent.Record{
 				Purpose: privacy.Purpose(pick("own", "own", "own", "own", "general", "broad", "other")), Channel: privacy.Channel(pick("web", "email", "*")),
-				Action:      consent.Action(pick("granted", "granted", "refused", "withdrawn", "objected")),
+				Action:      consent.Action(pick("granted", "granted", "renewed", "guardian_granted", "guardian_granted", "refused", "withdrawn", "guardian_withdrawn", "expired", "objected", "objected")),
 				Basis:       privacy.LegalBasis(pick("consent", "consent", "consent", "consent", "contract", "legitimate_interests", "vital_interests")),
 				EffectiveAt: moment(-4, -3, -3, -2, -1, 0, 1), Incentive: r.IntN(2) == 0,
 			}
@@ -102,7 +107,11 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 			if record.Explicit = r.IntN(2) == 0; record.Explicit && r.IntN(2) == 0 {
 				record.Categories = []privacy.DataCategory{"health"}
 			}
-			if record.Action == consent.Granted && r.IntN(2) == 0 {
+			record.Actor, record.NoticeVersion = consent.ByDataSubject, pick("old", "fresh", "fresh", "soon", "unknown", "fresh")
+			if record.Action == consent.GuardianGranted || record.Action == consent.GuardianWithdrawn || record.Action == consent.Renewed && r.IntN(2) == 0 {
+				record.Actor, record.GuardianVerified = consent.ByGuardian, r.IntN(4) > 0
+			}
+			if record.Action.IsYes() && r.IntN(2) == 0 {
 				record.ValidUntil = record.EffectiveAt.AddDate(0, 0, 1+r.IntN(3))
 			}
 			p.records = append(p.records, record)
@@ -122,11 +131,17 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 				{ID: [16]byte{2}, Purpose: "own", Channel: "*", Action: consent.Granted, Basis: privacy.Consent, EffectiveAt: time.Date(1700, 1, 2, 0, 0, 0, 0, time.UTC)},
 			}
 		}
-		for _, record := range p.records {
+		for i := range p.records {
+			record := &p.records[i]
+			record.Actor = cmp.Or(record.Actor, consent.ByDataSubject)
+			record.NoticeVersion = cmp.Or(record.NoticeVersion, "fresh")
+			record.StaleAt = crowdStale(c.at, record)
 			batch.Queue(`insert into consent.record (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit, categories,
-				notice_version, source, incentive, effective_at, valid_until) values ($1, $2, $3, $4, $5, $6, $7, $8, 'n', 's', $9, $10, $11)`,
+				notice_version, source, incentive, effective_at, valid_until, actor, guardian_verified)
+				values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 's', $10, $11, $12, $13, $14)`,
 				id, record.ID, string(record.Purpose), string(record.Channel), string(record.Action), string(record.Basis), record.Explicit,
-				texts(record.Categories), record.Incentive, record.EffectiveAt, timeOrNull(record.ValidUntil))
+				texts(record.Categories), record.NoticeVersion, record.Incentive, record.EffectiveAt, timeOrNull(record.ValidUntil),
+				string(record.Actor), record.GuardianVerified)
 		}
 		c.people = append(c.people, p)
 	}
@@ -136,11 +151,21 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 	return c
 }
 
+// crowdStale is when the wording of a record went out of date.
+func crowdStale(at time.Time, r *consent.Record) time.Time {
+	if r.Purpose != "own" && r.Purpose != "general" {
+		return time.Time{}
+	}
+	return map[string]time.Time{"unknown": at.AddDate(0, 0, -3), "old": at, "soon": at.Add(time.Microsecond)}[r.NoticeVersion]
+}
+
 // facts is what the gate would make of a person who asks for purpose own.
 func (c *crowd) facts(p *crowdPerson, channel privacy.Channel, general []privacy.Purpose) policies.Facts {
 	records := slices.Clone(p.records)
 	bindNow(records, c.at)
-	current := consent.Fold(consent.ForPurpose(records, "own"), channel, c.at)
+	// Whoever was a child when they said yes and is none now has an end in the ledger.
+	childhood := func(time.Time) (bool, time.Time) { return p.subject.Age == policies.Child, time.Time{} }
+	current := consent.FoldFor(consent.ForPurpose(records, "own"), channel, c.at, childhood)
 	f := policies.Facts{Subject: p.subject, Consent: policies.ConsentFacts{
 		State: policies.ConsentState(current.State), Explicit: policies.YesNo(current.Explicit), Basis: current.Basis,
 		Incentive: policies.YesNo(current.Incentive),
@@ -150,7 +175,7 @@ func (c *crowd) facts(p *crowdPerson, channel privacy.Channel, general []privacy
 	}
 	objects := current.Objects()
 	for _, purpose := range general {
-		objects = objects || consent.Fold(consent.ForPurpose(records, purpose), channel, c.at).Objects()
+		objects = objects || consent.FoldFor(consent.ForPurpose(records, purpose), channel, c.at, childhood).Objects()
 	}
 	f.Subject.Objected = policies.YesNo(objects)
 	return f
@@ -223,7 +248,7 @@ func randomCondition(r *rand.Rand, depth int) policies.Condition {
 		policies.FieldKnown: {"yes", "no"}, policies.FieldAge: {"child", "youth", "adult", "unknown"},
 		policies.FieldJurisdiction: {"CZ", "TR", "EU", "unknown", "DE"}, policies.FieldRestricted: {"yes", "no"},
 		policies.FieldObjected: {"yes", "no"}, policies.FieldHousehold: {"single", "shared", "unknown"},
-		policies.FieldState:    {"granted", "withdrawn", "refused", "objected", "expired", "never_asked"},
+		policies.FieldState:    {"granted", "withdrawn", "refused", "objected", "expired", "never_asked", "stale_notice", "guardian_missing"},
 		policies.FieldExplicit: {"yes", "no"}, policies.FieldBasis: {"none", "consent", "contract", "legitimate_interests"},
 		policies.FieldIncentive: {"yes", "no"},
 	}

@@ -151,16 +151,23 @@ from unnest($5::integer[], $6::bytea[], $7::integer[]) as q (n, slot, chunks) cr
     limit q.chunks
 ) c
 union all
-select 4, q.n, uuid_send(r.consent_id), null, null, null,
-    concat_ws(' ', r.purpose, r.channel, r.action, r.legal_basis, r.incentive, array_to_string(r.categories, ',')),
+select 4, q.n, uuid_send(r.consent_id), (extract(epoch from s.stale_at) * 1000000)::bigint, null, null,
+    concat_ws(' ', r.purpose, r.channel, r.action, r.legal_basis, r.incentive,
+        case when r.guardian_verified then 'verified' else r.actor end, array_to_string(r.categories, ',')),
     r.explicit, r.effective_at, r.valid_until
 from unnest($8::integer[], $9::text[], $10::text[]) as q (n, purpose, channel) cross join lateral (
     select r.consent_id, r.purpose, r.channel, r.action, r.legal_basis, r.incentive, r.categories,
-        r.explicit, r.effective_at, r.valid_until
+        r.explicit, r.effective_at, r.valid_until, r.actor, r.guardian_verified, r.notice_version
     from consent.record r
     where r.data_subject_id = ($1::uuid[])[q.n] and r.purpose = q.purpose and r.channel in (q.channel, '*')
     limit 257
-) r
+) r left join lateral (
+    select s.stale_at
+    from consent.stale_notice s
+    where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
+    order by s.notice_version desc
+    limit 1
+) s on true
 union all
 select 5, q.n, null, x.exposure_number, null, x.sealed, null, null, x.released_at, null
 from unnest($2::integer[], $11::text[]) as q (n, recipient) cross join lateral (

@@ -55,8 +55,11 @@ func readConsent(id privacy.DataSubjectID, v [][]byte) (consent.Record, error) {
 		ID: rawSlot(v[2]), DataSubject: id, Explicit: isTrue(v[7]),
 		EffectiveAt: rawTime(v[8]), ValidUntil: rawTime(v[9]),
 	}
+	if len(v[3]) > 0 {
+		record.StaleAt = time.UnixMicro(rawInt(v[3])).UTC()
+	}
 	words := string(v[6])
-	var word [5]string
+	var word [6]string
 	for i := range word {
 		var more bool
 		word[i], words, more = strings.Cut(words, " ")
@@ -67,6 +70,14 @@ func readConsent(id privacy.DataSubjectID, v [][]byte) (consent.Record, error) {
 	record.Purpose, record.Channel = privacy.Purpose(word[0]), privacy.Channel(word[1])
 	record.Action, record.Basis = consent.Action(word[2]), privacy.LegalBasis(word[3])
 	record.Incentive = word[4] != "f"
+	switch word[5] { // whoever acted and is no guardian counts as the person
+	case "verified":
+		record.Actor, record.GuardianVerified = consent.ByGuardian, true
+	case "guardian":
+		record.Actor = consent.ByGuardian
+	default:
+		record.Actor = consent.ByDataSubject
+	}
 	if words != "" {
 		for category := range strings.SplitSeq(words, ",") {
 			record.Categories = append(record.Categories, privacy.DataCategory(category))
@@ -81,7 +92,7 @@ func readConsent(id privacy.DataSubjectID, v [][]byte) (consent.Record, error) {
 // A yes waits.
 func bindNow(records []consent.Record, at time.Time) {
 	for i := range records {
-		if r := &records[i]; r.Action != consent.Granted && r.EffectiveAt.After(at) {
+		if r := &records[i]; !r.Action.IsYes() && r.EffectiveAt.After(at) {
 			r.EffectiveAt = at
 		}
 	}
