@@ -35,6 +35,7 @@ dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
 consent/notice:    privacy audit
+consent/signal:    privacy audit policies consent consent/signal/bits consent/signal/gpc consent/signal/tcf consent/signal/gpp consent/signal/consentmode
 consent/signal/bits:
 consent/signal/gpc:
 consent/signal/tcf: consent/signal/bits
@@ -103,6 +104,7 @@ test dsar:              vault/keydir
 test dsar/opendsr:      internal/opendsrtest
 test dsar/opendsr/courier: internal/opendsrtest
 test dsar/opendsr/conformance: internal/opendsrtest
+test consent/signal: ; go.yaml.in/yaml/v3
 test intake:            vault/keydir
 test gate:              vault/keydir
 test archive:           vault/keydir
@@ -135,6 +137,7 @@ never consent/notice: net/http database/sql os
 never consent/link: net/http database/sql os
 never consent/subscriber: net/http database/sql os
 never consent/receipt: net/http database/sql os
+never consent/signal: net/http database/sql os
 never consent/signal/bits: net/http database/sql os
 never consent/signal/gpc: net/http database/sql os
 never consent/signal/tcf: net/http database/sql os

@@ -133,6 +133,9 @@ func TestOptedOut(t *testing.T) {
 			t.Errorf("%s: %v", test.text, err)
 			continue
 		}
+		if test.text != "DBABL~BAAV" && s.Sections[0].Err != nil {
+			t.Errorf("%s: %v", test.text, s.Sections[0].Err)
+		}
 		if got := s.Sections[0].OptedOut(test.field); got != test.want {
 			t.Errorf("%s: %s %v", test.text, test.field, got)
 		}
