@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -14,14 +15,15 @@ import (
 // Store keeps the ledger.
 type Store interface {
 	// Add appends the record and the event in one transaction and returns after both
-	// are durable. It dates a record without EffectiveAt by its own clock, later than
+	// are durable. The event's List becomes the record's commitment. It dates a record without EffectiveAt by its own clock, later than
 	// every record that it holds for the same person and purpose, and it never dates a
-	// record later than that clock.
+	// record later than that clock. A record that the ledger holds already, with its ID and
+	// the same content, changes nothing and is no error.
 	//
 	// [privacy.ErrNotFound]: the person does not exist (any more).
 	// [privacy.ErrConflict]: the ledger holds another record with this ID.
 	// [privacy.ErrUnavailable]: nothing was recorded, or the outcome is not known.
-	Add(ctx context.Context, record Record, event audit.Event) (audit.Receipt, error)
+	Add(ctx context.Context, record Record, event audit.Event) (Added, error)
 	// AddAll is Add for several records about one person, with an event for each in their
 	// order: all of them are added or none, and the last receipt is behind all others.
 	AddAll(ctx context.Context, records []Record, events []audit.Event) ([]audit.Receipt, error)
@@ -87,7 +89,7 @@ func New(store Store, subjects Subjects, catalogue Catalogue, config Config) *Se
 // Receipt is what somebody who changed a consent gets: evidence that the change is
 // durable, and the token that binds later queries to it.
 type Receipt struct {
-	audit.Receipt
+	Added
 	Token Token
 }
 
@@ -155,10 +157,10 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 	if action.IsYes() && by.Role != privacy.RoleDPO && (s.config.MayGrant == nil || !s.config.MayGrant(by.Recipient, record.Purpose)) {
 		return Receipt{}, fmt.Errorf("recording a grant for a purpose that is not the recipient's: %w", privacy.ErrForbidden)
 	}
+	if err := s.checkShown(ctx, &record); err != nil {
+		return Receipt{}, err
+	}
 	if record.ID == ([16]byte{}) {
-		if err := s.checkShown(ctx, &record); err != nil {
-			return Receipt{}, err
-		}
 		if _, err := io.ReadFull(s.config.Random, record.ID[:]); err != nil {
 			return Receipt{}, fmt.Errorf("drawing consent id: %w", err)
 		}
@@ -167,12 +169,15 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 	if err != nil {
 		return Receipt{}, fmt.Errorf("finding the person of a consent: %w", err)
 	}
-	receipt, err := s.store.Add(ctx, record, audit.Event{
+	added, err := s.store.Add(ctx, record, audit.Event{
 		Kind: action.Kind(), Principal: by, Outcome: audit.Done, Subject: subject,
 		Purpose: record.Purpose, Channel: record.Channel,
 	})
+	if errors.Is(err, privacy.ErrConflict) && change.ID != [16]byte{} {
+		return Receipt{}, &privacy.FieldError{Pointer: "/id", Reason: "was used for another change"}
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("recording consent: %w", err)
 	}
-	return Receipt{Receipt: receipt, Token: NewToken(receipt)}, nil
+	return Receipt{Added: added, Token: NewToken(added.Receipt)}, nil
 }

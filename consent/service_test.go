@@ -27,12 +27,12 @@ type memory struct {
 	fail    error
 }
 
-func (m *memory) Add(_ context.Context, r consent.Record, e audit.Event) (audit.Receipt, error) {
+func (m *memory) Add(_ context.Context, r consent.Record, e audit.Event) (consent.Added, error) {
 	if m.fail != nil {
-		return audit.Receipt{}, m.fail
+		return consent.Added{}, m.fail
 	}
 	m.records, m.events = append(m.records, r), append(m.events, e)
-	return audit.Committed([16]byte{1}, [32]byte{2}, uint64(len(m.events))), nil
+	return consent.Added{Receipt: audit.Committed([16]byte{1}, [32]byte{2}, uint64(len(m.events))), Record: r}, nil
 }
 
 func (m *memory) List(context.Context, privacy.DataSubjectID) ([]consent.Record, error) {

@@ -79,7 +79,7 @@ func (s *Service) withdraw(ctx context.Context, by privacy.Principal, w Withdraw
 	}
 	// The last entry stands behind all others.
 	last := receipts[len(receipts)-1]
-	return Receipt{Receipt: last, Token: NewToken(last)}, nil
+	return Receipt{Added: Added{Receipt: last, Record: records[len(records)-1]}, Token: NewToken(last)}, nil
 }
 
 // withdrawn returns the records to add. Errors are [privacy.FieldError] with a pointer into

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -131,8 +132,9 @@ func newCrowd(t testing.TB, r *rand.Rand, n int) *crowd {
 				{ID: [16]byte{2}, Purpose: "own", Channel: "*", Action: consent.Granted, Basis: privacy.Consent, EffectiveAt: time.Date(1700, 1, 2, 0, 0, 0, 0, time.UTC)},
 			}
 		}
-		for i := range p.records {
-			record := &p.records[i]
+		for n := range p.records {
+			record := &p.records[n]
+			binary.BigEndian.PutUint32(record.ID[12:], uint32(i)) // two people have no record in common
 			record.Actor = cmp.Or(record.Actor, consent.ByDataSubject)
 			record.NoticeVersion = cmp.Or(record.NoticeVersion, "fresh")
 			record.StaleAt = crowdStale(c.at, record)

@@ -6,77 +6,32 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
 // ConsentStore keeps the consent ledger.
 type ConsentStore struct {
-	db  *DB
-	log *AuditLog
+	db    *DB
+	log   *AuditLog
+	queue consentQueue
 }
 
 var _ consent.Store = (*ConsentStore)(nil)
 
 // NewConsentStore returns a ledger in db whose changes commit with their entries in log.
-func NewConsentStore(db *DB, log *AuditLog) *ConsentStore { return &ConsentStore{db: db, log: log} }
+func NewConsentStore(db *DB, log *AuditLog) *ConsentStore {
+	return &ConsentStore{db: db, log: log}
+}
 
 // The lock orders the choices of one person and holds off an erasure. It is a statement
-// of its own, so that the insert sees what was committed while it waited.
+// of its own, so that those after it see what was committed while it waited.
 const sqlConsentLockPerson = `
 select data_subject_id
 from vault.data_subject
 where data_subject_id = $1 and not erasing
 for no key update`
-
-// A record without a time is dated now, after all records of the same person and
-// purpose; a record with one is never dated after now. Both by the database's clock.
-const sqlConsentAdd = `
-insert into consent.record (
-    data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
-    categories, notice_version, source, incentive, effective_at, recorded_at, valid_until
-)
-values (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-    case when $12::timestamptz is null
-        then greatest(clock_timestamp(), (
-            select max(r.effective_at) + interval '1 microsecond'
-            from consent.record r
-            where r.data_subject_id = $1 and r.purpose = $3))
-        else least($12::timestamptz, clock_timestamp())
-    end,
-    clock_timestamp(), $13
-)`
-
-// Add implements [consent.Store].
-func (s *ConsentStore) Add(ctx context.Context, r consent.Record, event audit.Event) (audit.Receipt, error) {
-	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		return addConsentTx(ctx, tx, &r)
-	})
-	if err != nil {
-		return audit.Receipt{}, fmt.Errorf("adding consent record: %w", err)
-	}
-	return receipt, nil
-}
-
-// addConsentTx adds a record to the ledger of a person who is there, in the transaction of
-// the entry that says so.
-func addConsentTx(ctx context.Context, tx pgx.Tx, r *consent.Record) error {
-	batch := &pgx.Batch{}
-	batch.Queue(sqlConsentLockPerson, [16]byte(r.DataSubject)).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() == 0 {
-			return privacy.ErrNotFound
-		}
-		return nil
-	})
-	batch.Queue(sqlConsentAdd, [16]byte(r.DataSubject), r.ID, string(r.Purpose), string(r.Channel),
-		string(r.Action), string(r.Basis), r.Explicit, texts(r.Categories), r.NoticeVersion, r.Source,
-		r.Incentive, timeOrNull(r.EffectiveAt), timeOrNull(r.ValidUntil))
-	return translate(tx.SendBatch(ctx, batch).Close())
-}
 
 const sqlConsentList = `
 select consent_id, purpose, channel, action, legal_basis, explicit, categories,

@@ -59,8 +59,13 @@ func TestConsentRecordsComeBack(t *testing.T) {
 	if diff := cmp.Diff(want, got[0], cmp.Comparer(func(a, b privacy.DataSubjectID) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
+	again, err := store.Add(t.Context(), want, event)
+	if err != nil || !again.Duplicate || again.Index() != receipt.Index() || again.Record.RecordedAt != want.RecordedAt {
+		t.Errorf("the same again: %+v, %v", again, err)
+	}
+	want.Purpose = "support"
 	if _, err := store.Add(t.Context(), want, event); !errors.Is(err, privacy.ErrConflict) {
-		t.Errorf("the same ID again: %v", err)
+		t.Errorf("the same ID for something else: %v", err)
 	}
 	if others, err := store.List(t.Context(), privacy.DataSubjectID{9}); err != nil || len(others) != 0 {
 		t.Errorf("somebody else has %d records, %v", len(others), err)

@@ -173,6 +173,17 @@ func (a alsoIn) AppendTx(ctx context.Context, event audit.Event, change func(ctx
 	})
 }
 
+// AppendAllTx implements transactor.
+func (a alsoIn) AppendAllTx(ctx context.Context, change func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error)) ([]audit.Receipt, error) {
+	return a.transactor.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
+		events, err := change(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+		return events, a.more(ctx, tx)
+	})
+}
+
 const linkColumns = `l.controller_id, l.subject_request_id, l.request_id, l.api_version, l.callbacks, l.received_at, l.expected_at,
 	l.told_step, l.told_status`
 

@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/mahrem/mahrem/consent"
 )
 
 // appRole is the database role that every connection of a pool takes unless it is told
@@ -43,6 +45,8 @@ type Config struct {
 // DB is a pool of connections, each with the rights of mahrem_app.
 type DB struct {
 	pool *pgxpool.Pool
+	// toldOfConsents is set by TellConsents.
+	toldOfConsents func(ctx context.Context, tx pgx.Tx, added []consent.Record) error
 }
 
 // Open connects to a migrated database. It returns an error that wraps

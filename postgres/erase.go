@@ -29,9 +29,10 @@ type EraseStoreConfig struct {
 	Tell func(ctx context.Context, tx pgx.Tx, request dsar.RequestID, person privacy.DataSubjectID) (int, error)
 }
 
-// transactor commits a change together with its log entry. [AuditLog] does.
+// transactor commits a change together with its log entries. [AuditLog] does.
 type transactor interface {
 	AppendTx(ctx context.Context, event audit.Event, change func(ctx context.Context, tx pgx.Tx) error) (audit.Receipt, error)
+	AppendAllTx(ctx context.Context, change func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error)) ([]audit.Receipt, error)
 }
 
 var _ dsar.EraseStore = (*EraseStore)(nil)
@@ -69,7 +70,7 @@ on conflict (tag, erasure_id) do nothing`
 
 // The one call that destroys keys of people.
 const sqlEraseShred = `
-select people, key_digests, identifiers, consents, exposures, cases, erased_at
+select people, key_digests, identifiers, consents, exposures, cases, erased_at, consent_digest
 from vault.shred($1, $2, $3, $4, $5, $6, $7)`
 
 const sqlEraseLedger = `
@@ -79,24 +80,33 @@ on conflict (sequence) do nothing`
 // Shred is [dsar.EraseStore]'s.
 func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shredded, audit.Receipt, error) {
 	var done dsar.Shredded
-	receipt, err := s.log.AppendTx(ctx, order.Event, func(ctx context.Context, tx pgx.Tx) error {
+	receipts, err := s.log.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
 		tags, err := s.begin(ctx, tx, &order)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := s.tell(ctx, tx, &order); err != nil {
-			return err
+			return nil, err
 		}
 		if done.Ledger, err = order.Record(ctx, tags); err != nil {
-			return fmt.Errorf("writing erasure ledger: %w", err)
+			return nil, fmt.Errorf("writing erasure ledger: %w", err)
 		}
 		done.Suppressed = int64(len(tags))
-		return destroy(ctx, tx, &order, tags, &done)
+		consents, err := destroy(ctx, tx, &order, tags, &done)
+		if err != nil || consents == nil {
+			return []audit.Event{order.Event}, err
+		}
+		// What the log holds of the rows of the consent ledger stays, and about nobody: so
+		// this entry names nobody either.
+		return []audit.Event{order.Event, {
+			Kind: audit.ConsentErased, Outcome: audit.Done, Principal: order.Event.Principal,
+			List: *consents, Count: uint64(done.Counts.Consents),
+		}}, nil
 	})
 	if err != nil {
 		return dsar.Shredded{}, audit.Receipt{}, fmt.Errorf("shredding: %w", err)
 	}
-	return done, receipt, nil
+	return done, receipts[0], nil
 }
 
 // ShredOrphan is [dsar.EraseStore]'s.
@@ -106,7 +116,8 @@ func (s *EraseStore) ShredOrphan(ctx context.Context, id privacy.DataSubjectID, 
 		var people int64
 		var digests [][]byte
 		var at *time.Time
-		queueShred(batch, &dsar.ShredOrder{Person: id, List: []byte{}}, &dsar.Shredded{}, &people, &digests, &at)
+		var consents []byte
+		queueShred(batch, &dsar.ShredOrder{Person: id, List: []byte{}}, &dsar.Shredded{}, &people, &digests, &at, &consents)
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return translate(err)
 		}
@@ -197,8 +208,9 @@ func queueWithheld(batch *pgx.Batch, order *dsar.ShredOrder) {
 	}
 }
 
-// destroy is what cannot be undone. Nothing but a lost connection can make it fail.
-func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]byte, done *dsar.Shredded) error {
+// destroy is what cannot be undone. Nothing but a lost connection can make it fail. It
+// returns the digest of what is left of the person's consents; nil: there were none.
+func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]byte, done *dsar.Shredded) (*audit.Digest, error) {
 	batch := &pgx.Batch{}
 	if len(tags) > 0 {
 		batch.Queue(sqlEraseSuppress, tagBytes(tags), [16]byte(order.Erasure))
@@ -206,25 +218,29 @@ func destroy(ctx context.Context, tx pgx.Tx, order *dsar.ShredOrder, tags [][16]
 	var people int64
 	var digests [][]byte
 	var at *time.Time
-	queueShred(batch, order, done, &people, &digests, &at)
+	var consents []byte
+	queueShred(batch, order, done, &people, &digests, &at, &consents)
 	batch.Queue(sqlEraseLedger, int64(done.Ledger.Sequence), done.Ledger.LineHash[:])
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return translate(err)
+		return nil, translate(err)
 	}
 	if people != 1 || at == nil {
-		return privacy.ErrNotFound
+		return nil, privacy.ErrNotFound
 	}
 	done.At, done.Counts.Keys, done.KeyDigests = at.UTC(), int64(len(digests)), nil
 	for _, digest := range digests {
 		done.KeyDigests = append(done.KeyDigests, audit.Digest(digest))
 	}
-	return nil
+	if len(consents) != len(audit.Digest{}) {
+		return nil, nil
+	}
+	return new(audit.Digest(consents)), nil
 }
 
 // queueShred is the one call that destroys a person's key.
-func queueShred(batch *pgx.Batch, order *dsar.ShredOrder, done *dsar.Shredded, people *int64, digests *[][]byte, at **time.Time) {
+func queueShred(batch *pgx.Batch, order *dsar.ShredOrder, done *dsar.Shredded, people *int64, digests *[][]byte, at **time.Time, consents *[]byte) {
 	batch.Queue(sqlEraseShred, [16]byte(order.Person), [16]byte(order.Erasure), optionalID(order.Request), order.Plan[:],
 		order.List, done.Suppressed, int64(done.Ledger.Sequence)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(people, digests, &done.Counts.Identifiers, &done.Counts.Consents, &done.Counts.Exposures, &done.Counts.Cases, at)
+		return row.Scan(people, digests, &done.Counts.Identifiers, &done.Counts.Consents, &done.Counts.Exposures, &done.Counts.Cases, at, consents)
 	})
 }

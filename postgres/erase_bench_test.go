@@ -55,6 +55,12 @@ func (l *timedLog) AppendTx(ctx context.Context, event audit.Event, change func(
 	return l.transactor.AppendTx(ctx, event, change)
 }
 
+func (l *timedLog) AppendAllTx(ctx context.Context, change func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error)) ([]audit.Receipt, error) {
+	begin := time.Now()
+	defer func() { l.took += time.Since(begin) }()
+	return l.transactor.AppendAllTx(ctx, change)
+}
+
 // BenchmarkEraseMany measures how many people a second are erased side by side.
 func BenchmarkEraseMany(b *testing.B) {
 	e := newErasing(b, dsar.EraseConfig{OneApprover: true})

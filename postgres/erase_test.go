@@ -679,6 +679,21 @@ func (f *failingLog) AppendTx(ctx context.Context, event audit.Event, change fun
 	return receipt, err
 }
 
+func (f *failingLog) AppendAllTx(ctx context.Context, change func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error)) ([]audit.Receipt, error) {
+	if f.fails == 0 {
+		return f.log.AppendAllTx(ctx, change)
+	}
+	f.fails--
+	receipts, err := f.log.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
+		if _, err := change(ctx, tx); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("appending entry: %w", privacy.ErrUnavailable)
+	})
+	f.between()
+	return receipts, err
+}
+
 // TestEraseFindsItsEntry: an erasure that was cut off right after its commit is found in
 // the log when somebody asks for it.
 func TestEraseFindsItsEntry(t *testing.T) {

@@ -130,7 +130,21 @@ func (s *FulfilStore) Restrict(ctx context.Context, change dsar.Change, person p
 
 // Object implements [fulfil.Store].
 func (s *FulfilStore) Object(ctx context.Context, change dsar.Change, record consent.Record) (audit.Receipt, error) {
-	return s.change(ctx, change, record.DataSubject, func(ctx context.Context, tx pgx.Tx) error {
-		return addConsentTx(ctx, tx, &record)
+	receipts, err := s.log.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
+		if err := lockPersonTx(ctx, tx, record.DataSubject); err != nil {
+			return nil, err
+		}
+		if err := TakeTx(ctx, tx, change); err != nil {
+			return nil, err
+		}
+		// The step has its entry, and the row of the ledger one that commits to it.
+		step, objected := change.Event, change.Event
+		step.Kind, objected.Kind = audit.RequestNoted, record.Action.Kind()
+		said, err := addConsentsTx(ctx, tx, s.db, []consent.Record{record}, []audit.Event{objected})
+		return append([]audit.Event{step}, said...), err
 	})
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("carrying out a request: %w", err)
+	}
+	return receipts[1], nil
 }

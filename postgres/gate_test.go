@@ -163,7 +163,7 @@ func (b *gateBench) choose(t testing.TB, key *vault.PersonKey, action consent.Ac
 	if err != nil {
 		t.Fatal(err)
 	}
-	return consent.NewToken(receipt)
+	return consent.NewToken(receipt.Receipt)
 }
 
 func service(recipient privacy.RecipientID) privacy.Principal {

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,21 +15,32 @@ import (
 // and sorted by person, the existing people locked first. So two loaders queue up rather
 // than deadlock, and an erasure comes wholly before a batch or wholly after it.
 func (s *IntakeStore) Commit(ctx context.Context, c intake.Changes, event audit.Event) (audit.Receipt, error) {
-	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+	receipts, err := s.log.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
 		batch := &pgx.Batch{}
 		queuePeople(batch, &c)
 		queueIdentifiers(batch, c.Identifiers)
 		queueRecords(batch, c.Records)
 		queueChunks(batch, c.Chunks)
 		queueFingerprints(batch, c.Fingerprints)
-		queueConsents(batch, &c)
 		queueProgress(batch, c.Progress)
-		return translate(tx.SendBatch(ctx, batch).Close())
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return nil, translate(err)
+		}
+		events := []audit.Event{event}
+		if len(c.Consents) == 0 {
+			return events, nil
+		}
+		rows := make([]*consentRow, len(c.Consents))
+		for i := range c.Consents {
+			rows[i] = &consentRow{record: c.Consents[i]}
+		}
+		imported, _, err := addConsentBatch(ctx, tx, s.db, rows, audit.Event{Principal: event.Principal})
+		return append(events, imported...), err
 	})
 	if err != nil {
 		return audit.Receipt{}, fmt.Errorf("committing batch: %w", err)
 	}
-	return receipt, nil
+	return receipts[0], nil
 }
 
 const sqlIntakeLockPeople = `
@@ -190,43 +200,6 @@ func queueFingerprints(batch *pgx.Batch, fingerprints []intake.NewFingerprint) {
 	batch.Queue(sqlIntakeAddFingerprints, c.ids, c.values)
 }
 
-// Lists of categories do not fit into unnest; they travel as text with a separator that
-// no category can hold.
-const sqlIntakeAddConsents = `
-insert into consent.record (
-    data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
-    categories, notice_version, source, incentive, effective_at, recorded_at, valid_until
-)
-select q.data_subject_id, q.consent_id, q.purpose, q.channel, q.action, q.legal_basis, q.explicit,
-    string_to_array(q.categories, ','), q.notice_version, q.source, q.incentive,
-    least(coalesce(q.effective_at, clock_timestamp()), clock_timestamp()), clock_timestamp(), q.valid_until
-from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[],
-    $8::text[], $9::text[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
-    as q (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
-    categories, notice_version, source, incentive, effective_at, valid_until)
-on conflict (data_subject_id, consent_id) do nothing`
-
-func queueConsents(batch *pgx.Batch, c *intake.Changes) {
-	n := len(c.Consents)
-	if n == 0 {
-		return
-	}
-	ids, consents := make([][16]byte, n), make([][16]byte, n)
-	purposes, channels, actions, bases := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	categories, notices, sources := make([]string, n), make([]string, n), make([]string, n)
-	explicit, incentive := make([]bool, n), make([]bool, n)
-	effective, until := make([]*time.Time, n), make([]*time.Time, n)
-	for i, r := range c.Consents {
-		ids[i], consents[i] = r.DataSubject, r.ID
-		purposes[i], channels[i], actions[i], bases[i] = string(r.Purpose), string(r.Channel), string(r.Action), string(r.Basis)
-		categories[i], notices[i], sources[i] = joined(r.Categories), r.NoticeVersion, r.Source
-		explicit[i], incentive[i] = r.Explicit, r.Incentive
-		effective[i], until[i] = timeOrNull(r.EffectiveAt), timeOrNull(r.ValidUntil)
-	}
-	batch.Queue(sqlIntakeAddConsents, ids, consents, purposes, channels, actions, bases, explicit,
-		categories, notices, sources, incentive, effective, until)
-}
-
 const sqlIntakeSetProgress = `
 insert into intake.load_progress as p (
     file_digest, mapping_digest, source, last_row, row_count, accepted_count, rejected_count,
@@ -248,17 +221,6 @@ func queueProgress(batch *pgx.Batch, p *intake.Progress) {
 	}
 	batch.Queue(sqlIntakeSetProgress, p.File[:], p.Mapping[:], p.Source, p.Row, p.Rows, p.Accepted, p.Rejected,
 		p.Persons, p.NewPersons, p.Events, p.NewEvents, p.Done)
-}
-
-func joined(categories []privacy.DataCategory) string {
-	text := ""
-	for i, c := range categories {
-		if i > 0 {
-			text += ","
-		}
-		text += string(c)
-	}
-	return text
 }
 
 func uuids(ids []privacy.DataSubjectID) [][16]byte {

@@ -176,7 +176,7 @@ func (f *fake) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) 
 
 func (f *fake) record(action consent.Action, change consent.Change) (consent.Receipt, error) {
 	f.lastAction, f.lastChange = action, change
-	return consent.Receipt{Receipt: receipt(43), Token: consent.NewToken(receipt(43))}, f.err
+	return consent.Receipt{Added: consent.Added{Receipt: receipt(43)}, Token: consent.NewToken(receipt(43))}, f.err
 }
 
 func (f *fake) Grant(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {

@@ -37,7 +37,7 @@ POST /opendsr/{version}/opengdpr_requests ~ request.opened (request.refused)
 GET /opendsr/{version}/opengdpr_requests/{subject_request_id} - tells a controller the state of its own request and nothing of the person
 DELETE /opendsr/{version}/opengdpr_requests/{subject_request_id} = request.withdrawn (request.refused)
 POST /opendsr/callbacks ~ processor.answered (request.refused processor.added)
-POST /v1/ingest ~ batch.ingested
+POST /v1/ingest ~ batch.ingested (consent.imported)
 POST /v1/reidentify = person.reidentified (reidentification.denied key.created)
 GET /v1/dsar/exports/{token} = export.fetched
 GET /v1/decisions/{decision_id} = decision.shown
@@ -105,14 +105,14 @@ mahrem dsar approve ~ erasure.approved (erasure.denied request.refused)
 mahrem dsar deadline - computes with dates
 mahrem dsar deliveries ~ request.noted | request.notified | processor.notified
 mahrem dsar deny = request.denied (request.refused)
-mahrem dsar erase ~ person.erased (request.fulfilled certificate.issued erasure.denied erasure.deferred request.refused)
+mahrem dsar erase ~ person.erased (consent.erased request.fulfilled certificate.issued erasure.denied erasure.deferred request.refused)
 mahrem dsar export = person.exported (request.fulfilled request.notified request.refused)
 mahrem dsar extend = request.extended (request.refused)
 mahrem dsar fulfil = request.fulfilled (request.refused)
 mahrem dsar letter = person.shown
 mahrem dsar list ~ person.shown
 mahrem dsar note = request.noted (request.refused)
-mahrem dsar object ~ consent.objected (request.refused)
+mahrem dsar object ~ consent.objected + request.noted (request.refused)
 mahrem dsar open ~ request.opened (request.refused)
 mahrem dsar open-export - reads a file that somebody was given
 mahrem dsar pause = request.paused (request.refused)
@@ -133,7 +133,7 @@ mahrem hold list ~ person.shown
 mahrem hold release = hold.released
 mahrem hold set = hold.set
 mahrem init = log.started + key.created + policy.activated
-mahrem intake load ~ batch.ingested
+mahrem intake load ~ batch.ingested (consent.imported)
 mahrem intake maps - lists what ships with the binary
 mahrem migrate status - lists what ships with the binary
 mahrem migrate up - runs before the log can be opened; the next server.started stands for the binary that did it
@@ -175,7 +175,7 @@ mahrem version - prints a version
 
 // chores are what a server does by itself, and what opening a house may finish.
 const chores = `
-opening a house ~ person.erased | request.fulfilled | certificate.issued (policy.refused policy.activated log.key_changed)
+opening a house ~ person.erased | request.fulfilled | certificate.issued (consent.erased policy.refused policy.activated log.key_changed)
 watching policies ~ policy.activated | policy.refused
 counting what keys were opened for ~ keys.counted
 anchoring checkpoints ~ log.anchored
@@ -195,8 +195,6 @@ consent.renewed - the way in is being built
 consent.expired - the way in is being built
 consent.guardian_granted - the way in is being built
 consent.guardian_withdrawn - the way in is being built
-consent.imported - the way in is being built
-consent.erased - the way in is being built
 notice.published - the way in is being built
 receipt.issued - the way in is being built
 signal.rejected - the way in is being built
