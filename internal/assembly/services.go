@@ -10,6 +10,7 @@ import (
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/notice"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
 	"github.com/mahrem/mahrem/dsar/export"
@@ -34,6 +35,7 @@ type Services struct {
 	Archive    *archive.Archive
 	Refresher  *gate.Refresher
 	Consent    *consent.Service
+	Notices    *notice.Register
 	Cases      *casework.Service
 	Loader     *intake.Loader
 	Eraser     *dsar.Eraser
@@ -72,7 +74,10 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log,
 		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB), Crowds: profiles})
 	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random})
-	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue, consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant})
+	notices := postgres.NewNoticeStore(h.DB, h.Log)
+	h.Notices = notice.New(notices, catalogue.KnowsPurpose)
+	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue,
+		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})

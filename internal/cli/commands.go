@@ -14,6 +14,7 @@ func (a *app) commands() []*cobra.Command {
 		a.audienceCommand(),
 		a.subjectCommand(),
 		a.consentCommand(),
+		a.noticeCommand(),
 		a.caseCommand(),
 		a.dsarCommand(),
 		a.holdCommand(),

@@ -137,6 +137,9 @@ mahrem intake load ~ batch.ingested (consent.imported)
 mahrem intake maps - lists what ships with the binary
 mahrem migrate status - lists what ships with the binary
 mahrem migrate up - runs before the log can be opened; the next server.started stands for the binary that did it
+mahrem notice add ~ notice.published
+mahrem notice list - lists what everybody is shown
+mahrem notice show - shows what everybody is shown
 mahrem opendsr accept = request.verified (request.refused)
 mahrem opendsr certificate = key.created
 mahrem opendsr conformance - asks somebody else's processor; what that leaves is in its own log
@@ -195,7 +198,6 @@ consent.renewed - the way in is being built
 consent.expired - the way in is being built
 consent.guardian_granted - the way in is being built
 consent.guardian_withdrawn - the way in is being built
-notice.published - the way in is being built
 receipt.issued - the way in is being built
 signal.rejected - the way in is being built
 registry.exchanged - the way in is being built
