@@ -34,6 +34,8 @@ type Opening struct {
 	Contact privacy.Plain
 	// Text is what they wrote.
 	Text privacy.Plain
+	// Note is kept sealed with the first step: what the house makes of the request at once.
+	Note privacy.Plain
 	Via  Via
 	// ReceivedAt is when the request reached the controller, which for a letter is earlier
 	// than when it is recorded. Zero: now. Only a data protection officer may say another
@@ -152,11 +154,11 @@ func (s *Service) PrepareOpening(ctx context.Context, by privacy.Principal, o Op
 	if _, err := r.compute(s.config.Compute, nil); err != nil {
 		return Prepared{}, err
 	}
-	return s.seal(by, subject, r, Contents{Contact: o.Contact, Text: o.Text, Identifiers: o.Identifiers}, now)
+	return s.seal(by, subject, r, Contents{Contact: o.Contact, Text: o.Text, Identifiers: o.Identifiers}, o.Note, now)
 }
 
 // seal gives a request its id and its key, and seals under it what the requester wrote.
-func (s *Service) seal(by privacy.Principal, subject audit.Subject, r Request, contents Contents, at time.Time) (Prepared, error) {
+func (s *Service) seal(by privacy.Principal, subject audit.Subject, r Request, contents Contents, note privacy.Plain, at time.Time) (Prepared, error) {
 	var err error
 	if r.ID, err = NewRequestID(s.config.Random); err != nil {
 		return Prepared{}, err
@@ -168,9 +170,13 @@ func (s *Service) seal(by privacy.Principal, subject audit.Subject, r Request, c
 	if r.Sealed, err = SealContents(key, contents); err != nil {
 		return Prepared{}, err
 	}
+	step := Step{Request: r.ID, Number: 1, Action: ActionOpen, To: Received, At: at, By: r.OpenedBy}
+	if step.Sealed, err = sealDetail(key, step.Number, Detail{Note: note}); err != nil {
+		return Prepared{}, err
+	}
 	return Prepared{
 		r,
-		Step{Request: r.ID, Number: 1, Action: ActionOpen, To: Received, At: at, By: r.OpenedBy},
+		step,
 		wrapped,
 		audit.Event{
 			Kind: audit.RequestOpened, Outcome: audit.Done, Principal: by, Subject: subject,

@@ -17,7 +17,7 @@ import (
 // FulfilStore changes what is held about people because they asked for it.
 type FulfilStore struct {
 	db  *DB
-	log transactor
+	log *AuditLog
 }
 
 var _ fulfil.Store = (*FulfilStore)(nil)

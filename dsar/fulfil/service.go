@@ -28,6 +28,11 @@ type Store interface {
 	Replace(ctx context.Context, change dsar.Change, person privacy.DataSubjectID, records []RecordChange) (audit.Receipt, error)
 	// Restrict sets whether processing of the person's data is restricted.
 	Restrict(ctx context.Context, change dsar.Change, person privacy.DataSubjectID, restricted bool) (audit.Receipt, error)
+	// FileObjection records a request with, if its person is still there, what it does at
+	// once: rows of the consent ledger, dated by the store's clock, and a restriction. Each
+	// has its entry in the log, and all of it is there or none. It returns the request as it
+	// was recorded, and the receipts: of the request, of each row, of the restriction.
+	FileObjection(ctx context.Context, opening dsar.Prepared, records []consent.Record, restrict bool) (dsar.Request, []audit.Receipt, error)
 	// Object adds a record to the consent ledger, dated by the store's clock.
 	Object(ctx context.Context, change dsar.Change, record consent.Record) (audit.Receipt, error)
 }
@@ -47,6 +52,7 @@ type RecordChange struct {
 
 // Requests is what this room needs of the requests; [dsar.Service] is one.
 type Requests interface {
+	PrepareOpening(ctx context.Context, by privacy.Principal, opening dsar.Opening) (dsar.Prepared, error)
 	Find(ctx context.Context, id dsar.RequestID) (dsar.Request, error)
 	Prepare(ctx context.Context, by privacy.Principal, id dsar.RequestID, move dsar.Move) (dsar.Change, error)
 	Take(ctx context.Context, by privacy.Principal, id dsar.RequestID, move dsar.Move) (dsar.Request, audit.Receipt, error)
