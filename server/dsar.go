@@ -69,6 +69,7 @@ type stepRequest struct {
 	Ground   string `json:"ground" validate:"max=32"`
 	Reason   string `json:"reason" validate:"max=64"`
 	Evidence string `json:"evidence" validate:"max=64"`
+	Outcome  string `json:"outcome" validate:"omitempty,oneof=upheld partly_upheld not_upheld"`
 	Note     string `json:"note" validate:"max=8000"`
 	Version  int64  `json:"version"`
 }
@@ -84,6 +85,7 @@ func (r *stepRequest) move() (dsar.Move, *problem) {
 		{"/ground", r.Ground, move.Action == dsar.ActionPause},
 		{"/reason", r.Reason, move.Action == dsar.ActionExtend || move.Action == dsar.ActionDeny},
 		{"/evidence", r.Evidence, move.Action == dsar.ActionFulfil},
+		{"/outcome", r.Outcome, move.Action == dsar.ActionFulfil},
 	} {
 		if given.value != "" && !given.allowed {
 			return move, refuseField(invalid, given.pointer, "does not belong to this step")
@@ -100,7 +102,7 @@ func (r *stepRequest) move() (dsar.Move, *problem) {
 		if err != nil || len(digest) != len(move.Evidence) {
 			return move, refuseField(invalid, "/evidence", "must be a SHA-256 as 64 hexadecimal digits")
 		}
-		move.Evidence = audit.Digest(digest)
+		move.Evidence, move.Outcome = audit.Digest(digest), dsar.ComplaintOutcome(r.Outcome)
 	}
 	if r.Version < 0 {
 		return move, refuseField(invalid, "/version", "must be a version that was read")
@@ -197,6 +199,8 @@ func queueFilter(u *url.URL, now time.Time) (dsar.Filter, int, *problem) {
 		switch name {
 		case "kind":
 			filter.Kind = dsar.Kind(value)
+		case "category":
+			filter.Category = dsar.Category(value)
 		case "state":
 			filter.State = dsar.State(value)
 		case "overdue", "all":

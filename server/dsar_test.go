@@ -52,7 +52,12 @@ func (f *fakeRequests) evidence(index uint64) audit.Receipt {
 
 func (f *fakeRequests) Open(_ context.Context, _ privacy.Principal, opening dsar.Opening) (dsar.Opened, error) {
 	f.opening = opening
-	return dsar.Opened{Request: f.request(), Receipt: f.evidence(51)}, f.err
+	r := f.request()
+	if opening.Kind == dsar.Complaint {
+		r.Kind, r.State, r.Category, r.Number = dsar.Complaint, dsar.Received, opening.Category, dsar.ComplaintNumber{Year: 2026, Count: 123}
+		r.Language, r.AcknowledgeBy = opening.Language, time.Date(2026, 3, 12, 22, 59, 59, 0, time.UTC)
+	}
+	return dsar.Opened{Request: r, Receipt: f.evidence(51)}, f.err
 }
 
 func (f *fakeRequests) Take(_ context.Context, _ privacy.Principal, _ dsar.RequestID, move dsar.Move) (dsar.Request, audit.Receipt, error) {
@@ -88,6 +93,7 @@ func newDesk() (*Server, *fakeRequests) {
 	desk := &fakeRequests{fake: &fake{}}
 	s := newServer(desk.fake, Config{})
 	s.services.Requests = desk
+	s.services.Objections, s.services.Letters = fakeObjections{desk.fake}, fakeLetters{desk.fake}
 	return s, desk
 }
 

@@ -127,6 +127,7 @@ func appendRequest(b []byte, r *dsar.Request, at time.Time) []byte {
 			b = appendString(appendKey(b, "denial_article"), article)
 		}
 	}
+	b = appendComplaint(b, r)
 	if r.DuplicateOf != (dsar.RequestID{}) {
 		b = appendString(appendKey(b, "duplicate_of"), r.DuplicateOf.String())
 	}

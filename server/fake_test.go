@@ -229,7 +229,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -287,6 +287,10 @@ func good(r *route) request {
 		out.body = consentOf(out.token, caseBody)
 	case "/v1/cases:close":
 		out.body = closeBody
+	case "/v1/objections":
+		out.body = consentOf(out.token, objectionBody)
+	case "/v1/complaints":
+		out.body = complaintBody
 	case "/v1/dsar/requests":
 		out.body = openingBody
 	case "/v1/dsar/requests:send_code":

@@ -44,6 +44,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
 	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
+	{method: "POST", path: "/v1/objections", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, fileObjection)},
+	{method: "POST", path: "/v1/complaints", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, fileComplaint)},
 	{method: "POST", path: "/v1/dsar/requests", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openRequest)},
 	{method: "POST", path: "/v1/dsar/requests:step", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, takeStep)},
 	{method: "POST", path: "/v1/dsar/requests:send_code", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, sendCode)},

@@ -35,6 +35,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/consents":                   {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases":                      {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
+		"/v1/objections":                 {privacy.RoleService, privacy.RoleDPO},
+		"/v1/complaints":                 {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests":              {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests:step":         {privacy.RoleService, privacy.RoleDPO},
 		"/v1/dsar/requests:send_code":    {privacy.RoleService, privacy.RoleDPO},
@@ -72,6 +74,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			if r.path == "/v1/cases" {
 				call.body = consentOf(call.token, caseBody)
 			}
+			if r.path == "/v1/objections" {
+				call.body = consentOf(call.token, objectionBody)
+			}
 			status := http.StatusForbidden
 			if slices.Contains(want[r.path], role) {
 				status = statusOf(r)
@@ -108,7 +113,7 @@ func statusOf(r *route) int {
 	switch {
 	case r.path == pathOpenDSRCallbacks, r.method == http.MethodDelete:
 		return http.StatusAccepted
-	case r.path == "/v1/consents", r.path == "/v1/cases", r.path == "/v1/dsar/requests", r.path == pathOpenDSRRequests, r.path == pathOpenGDPRRequests:
+	case r.path == "/v1/consents", r.path == "/v1/cases", r.path == "/v1/objections", r.path == "/v1/complaints", r.path == "/v1/dsar/requests", r.path == pathOpenDSRRequests, r.path == pathOpenGDPRRequests:
 		return http.StatusCreated
 	}
 	return http.StatusOK

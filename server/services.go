@@ -25,6 +25,9 @@ type Services struct {
 	Consent    ConsentRecorder
 	Cases      CaseRegistry
 	Requests   RequestDesk
+	Objections ObjectionDesk
+	// Letters writes acknowledgements. Nil: answers have none.
+	Letters LetterWriter
 	// Identity finds out who sent a request. Nil: its paths answer 503.
 	Identity IdentityDesk
 	// Processor is nil in a house that is nobody's processor.

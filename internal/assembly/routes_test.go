@@ -209,6 +209,22 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/cases", as: "dpo", body: `{` + person + `,"kind":"complaint","recipient":"web_shop"}`, status: 201, kept: map[string]string{"CASE": "case"}, left: []audit.Kind{audit.CaseOpened}},
 		{route: "POST /v1/cases:close", as: "dpo", body: `{"case":"$CASE"}`, status: 200, left: []audit.Kind{audit.CaseClosed}},
 		{
+			route: "POST /v1/objections", as: "dpo", body: `{` + person + `,"purposes":["newsletter","loyalty"],"jurisdiction":"CZ","language":"cs"}`, status: 201,
+			left: []audit.Kind{audit.RequestOpened, audit.ConsentObjected, audit.ConsentObjected},
+		},
+		{
+			route: "POST /v1/objections", as: "shop", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"},"jurisdiction":"TR","language":"tr"}`, status: 201,
+			left: []audit.Kind{audit.RequestOpened, audit.ConsentObjected},
+		},
+		{
+			route: "POST /v1/complaints", as: "shop", body: `{"category":"unwanted_marketing","jurisdiction":"UK","language":"en","identifiers":[{"kind":"email","value":"ayse@example.org"}]}`, status: 201,
+			left: []audit.Kind{audit.RequestOpened},
+		},
+		{
+			route: "POST /v1/complaints", as: "shop", body: `{"category":"other","jurisdiction":"CZ","language":"cs","data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"}}`, status: 201,
+			left: []audit.Kind{audit.RequestOpened},
+		},
+		{
 			route: "POST /v1/dsar/requests", as: "dpo", body: `{"kind":"access","jurisdiction":"CZ","language":"cs","identifiers":[{"kind":"email","value":"ayse@example.org"}]}`,
 			status: 201, kept: map[string]string{"REQUEST": "request"}, left: []audit.Kind{audit.RequestOpened},
 		},

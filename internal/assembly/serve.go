@@ -37,6 +37,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Consent:    h.Consent,
 		Cases:      h.Cases,
 		Requests:   h.Requests,
+		Objections: h.Fulfil,
 		Identity:   h.Identity,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,

@@ -22,6 +22,8 @@ POST /v1/audience = audience.answered | audience.denied (key.created)
 POST /v1/consents = consent.granted | consent.refused | consent.withdrawn | consent.objected (key.created)
 POST /v1/cases = case.opened (key.created)
 POST /v1/cases:close = case.closed
+POST /v1/objections = request.opened (consent.objected person.restricted key.created)
+POST /v1/complaints = request.opened (key.created)
 POST /v1/dsar/requests ~ request.opened (key.created request.refused)
 POST /v1/dsar/requests:step = request.started | request.paused | request.resumed | request.extended | request.noted | request.denied | request.withdrawn | request.fulfilled (request.refused)
 POST /v1/dsar/requests:send_code = request.notified (request.refused)
