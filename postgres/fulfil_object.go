@@ -35,14 +35,16 @@ func (s *FulfilStore) FileObjection(ctx context.Context, opening dsar.Prepared, 
 		if !there {
 			return events, nil
 		}
+		objected := make([]audit.Event, len(records))
 		for i := range records {
-			event := opening.Event
-			event.Kind, event.Purpose, event.Channel, event.List = records[i].Action.Kind(), records[i].Purpose, records[i].Channel, audit.Digest{}
-			if err := addConsentTx(ctx, tx, &records[i]); err != nil {
-				return nil, err
-			}
-			events = append(events, event)
+			objected[i] = opening.Event
+			objected[i].Kind, objected[i].Purpose, objected[i].Channel = records[i].Action.Kind(), records[i].Purpose, records[i].Channel
 		}
+		said, err := addConsentsTx(ctx, tx, s.db, records, objected)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, said...)
 		if restrict {
 			if _, err := tx.Exec(ctx, sqlFulfilRestrict, [16]byte(asked), true); err != nil {
 				return nil, translate(err)

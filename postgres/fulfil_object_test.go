@@ -67,6 +67,9 @@ func TestFileObjectionToMarketing(t *testing.T) {
 	if opened.Kind != audit.RequestOpened || opened.List != dsar.StepDigest(filed.Request.ID, 1, dsar.ActionOpen, audit.Digest{}) {
 		t.Errorf("the log says %s", opened.Kind)
 	}
+	if objected.List == (audit.Digest{}) || objected.List == opened.List {
+		t.Error("the entry does not commit to its row")
+	}
 	if objected.Kind != audit.ConsentObjected || objected.Purpose != "marketing" || objected.Channel != privacy.AnyChannel || opened.Person == objected.Person {
 		t.Errorf("the log says %s %s", objected.Kind, objected.Purpose)
 	}
@@ -114,6 +117,9 @@ func TestFileObjectionToAnythingElse(t *testing.T) {
 	}
 	if rows := room.objections(t); len(rows) != 1 || rows[0].Purpose != "marketing" {
 		t.Error("what was objected to for good is gone")
+	}
+	if alone, err := room.fulfil.FileObjection(t.Context(), officer, objectionOf(room.person.id, "support")); err != nil || !room.restricted(t) || alone.Request.DuplicateOf != (dsar.RequestID{}) {
+		t.Errorf("to one thing alone: %v", err)
 	}
 }
 
