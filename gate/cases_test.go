@@ -58,7 +58,7 @@ func TestCases(t *testing.T) {
 			t.Errorf("%s: %s:\n\t%s", r.File, r.Name, strings.Join(r.Failures, "\n\t"))
 		}
 	}
-	for i := range 18 {
+	for i := range 21 {
 		scenario := fmt.Sprintf("S%d", i+1)
 		if n := tallies[scenario]; n.allowed == 0 || n.denied == 0 || n.nearMisses == 0 {
 			t.Errorf("%s has %+v, want something of each", scenario, n)
