@@ -34,11 +34,18 @@ where data_subject_id = $1 and not erasing
 for no key update`
 
 const sqlConsentList = `
-select consent_id, purpose, channel, action, legal_basis, explicit, categories,
-    notice_version, source, incentive, effective_at, recorded_at, valid_until
-from consent.record
-where data_subject_id = $1
-order by effective_at, recorded_at, consent_id`
+select r.consent_id, r.purpose, r.channel, r.action, r.legal_basis, r.explicit, r.categories,
+    r.notice_version, r.source, r.incentive, r.effective_at, r.recorded_at, r.valid_until,
+    r.actor, r.guardian_verified, r.language, r.evidence_ref, r.jurisdiction, r.salt, s.stale_at
+from consent.record r left join lateral (
+    select s.stale_at
+    from consent.stale_notice s
+    where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
+    order by s.notice_version desc
+    limit 1
+) s on true
+where r.data_subject_id = $1
+order by r.effective_at, r.recorded_at, r.consent_id`
 
 // List implements [consent.Store].
 func (s *ConsentStore) List(ctx context.Context, id privacy.DataSubjectID) ([]consent.Record, error) {
@@ -53,15 +60,21 @@ func listConsents(ctx context.Context, q querier, id privacy.DataSubjectID) ([]c
 	records, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (consent.Record, error) {
 		r := consent.Record{DataSubject: id}
 		var categories []string
-		var until *time.Time
+		var until, stale *time.Time
+		var salt []byte
 		err := row.Scan(&r.ID, &r.Purpose, &r.Channel, &r.Action, &r.Basis, &r.Explicit, &categories,
-			&r.NoticeVersion, &r.Source, &r.Incentive, &r.EffectiveAt, &r.RecordedAt, &until)
+			&r.NoticeVersion, &r.Source, &r.Incentive, &r.EffectiveAt, &r.RecordedAt, &until,
+			&r.Actor, &r.GuardianVerified, &r.Language, &r.EvidenceRef, &r.Jurisdiction, &salt, &stale)
+		copy(r.Salt[:], salt)
 		for _, c := range categories {
 			r.Categories = append(r.Categories, privacy.DataCategory(c))
 		}
 		r.EffectiveAt, r.RecordedAt = r.EffectiveAt.UTC(), r.RecordedAt.UTC()
 		if until != nil {
 			r.ValidUntil = until.UTC()
+		}
+		if stale != nil {
+			r.StaleAt = stale.UTC()
 		}
 		return r, err
 	})
