@@ -174,25 +174,9 @@ func (f *fake) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) 
 	return shopPseudonyms, nil
 }
 
-func (f *fake) record(action consent.Action, change consent.Change) (consent.Receipt, error) {
+func (f *fake) Record(_ context.Context, _ privacy.Principal, action consent.Action, change consent.Change) (consent.Receipt, error) {
 	f.lastAction, f.lastChange = action, change
 	return consent.Receipt{Added: consent.Added{Receipt: receipt(43)}, Token: consent.NewToken(receipt(43))}, f.err
-}
-
-func (f *fake) Grant(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
-	return f.record(consent.Granted, c)
-}
-
-func (f *fake) Refuse(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
-	return f.record(consent.Refused, c)
-}
-
-func (f *fake) Withdraw(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
-	return f.record(consent.Withdrawn, c)
-}
-
-func (f *fake) Object(_ context.Context, _ privacy.Principal, c consent.Change) (consent.Receipt, error) {
-	return f.record(consent.Objected, c)
 }
 
 func (f *fake) LoadStream(_ context.Context, in io.Reader, options intake.StreamOptions) (intake.StreamResult, error) {

@@ -43,7 +43,8 @@ type triggerRequest struct {
 
 type consentRequest struct {
 	DataSubject   refRequest `json:"data_subject"`
-	Action        string     `json:"action" validate:"oneof=granted refused withdrawn objected"`
+	ID            string     `json:"id" validate:"max=36"`
+	Action        string     `json:"action" validate:"oneof=granted renewed refused withdrawn objected guardian_granted guardian_withdrawn"`
 	Purpose       string     `json:"purpose" validate:"required,max=64"`
 	Channel       string     `json:"channel" validate:"required,max=32"`
 	LegalBasis    string     `json:"legal_basis" validate:"omitempty,oneof=consent contract legal_obligation vital_interests public_task legitimate_interests"`
@@ -52,6 +53,11 @@ type consentRequest struct {
 	NoticeVersion string     `json:"notice_version" validate:"max=64"`
 	Source        string     `json:"source" validate:"required,max=64"`
 	Incentive     bool       `json:"incentive"`
+	Actor         string     `json:"actor" validate:"omitempty,oneof=data_subject guardian agent"`
+	Verified      bool       `json:"guardian_verified"`
+	Language      string     `json:"language" validate:"max=35"`
+	EvidenceRef   string     `json:"evidence_ref" validate:"max=128"`
+	Jurisdiction  string     `json:"jurisdiction" validate:"max=32"`
 	EffectiveAt   string     `json:"effective_at" validate:"max=40"`
 	ValidUntil    string     `json:"valid_until" validate:"max=40"`
 }
@@ -129,6 +135,9 @@ func (r *queryRequest) query() gate.Query {
 
 func (r *consentRequest) check() []fieldProblem {
 	faults := r.DataSubject.check()
+	if _, err := consent.ParseID(r.ID); r.ID != "" && err != nil {
+		faults = append(faults, fieldProblem{"/id", "must be a UUID such as 6f1c2d3e-4f50-4172-8394-a5b6c7d8e9f0"})
+	}
 	if _, ok := instant(r.EffectiveAt); !ok {
 		faults = append(faults, fieldProblem{"/effective_at", wantInstant})
 	}
@@ -142,8 +151,11 @@ func (r *consentRequest) check() []fieldProblem {
 func (r *consentRequest) change() consent.Change {
 	effectiveAt, _ := instant(r.EffectiveAt)
 	validUntil, _ := instant(r.ValidUntil)
+	id, _ := consent.ParseID(r.ID)
 	return consent.Change{
-		Purpose: privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel), Basis: privacy.LegalBasis(r.LegalBasis),
+		ID: id, Actor: consent.Actor(r.Actor), GuardianVerified: r.Verified, Language: r.Language, EvidenceRef: r.EvidenceRef,
+		Jurisdiction: privacy.Jurisdiction(r.Jurisdiction),
+		Purpose:      privacy.Purpose(r.Purpose), Channel: privacy.Channel(r.Channel), Basis: privacy.LegalBasis(r.LegalBasis),
 		Explicit: r.Explicit, Categories: convert[privacy.DataCategory](r.Categories), NoticeVersion: r.NoticeVersion,
 		Source: r.Source, Incentive: r.Incentive, EffectiveAt: effectiveAt, ValidUntil: validUntil,
 	}

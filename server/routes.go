@@ -99,18 +99,12 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	if ledger == nil {
 		return consentAnswer{}, refuse(unavailable)
 	}
-	record := map[consent.Action]func(context.Context, privacy.Principal, consent.Change) (consent.Receipt, error){
-		consent.Granted: ledger.Grant, consent.Refused: ledger.Refuse, consent.Withdrawn: ledger.Withdraw, consent.Objected: ledger.Object,
-	}[consent.Action(request.Action)]
-	if record == nil {
-		return consentAnswer{}, refuseField(invalid, "/action", "is not an action")
-	}
 	change := request.change()
 	var err error
 	if change.DataSubject, err = c.find(ctx, request.DataSubject.ref()); err != nil {
 		return consentAnswer{}, err
 	}
-	receipt, err := record(ctx, c.principal, change)
+	receipt, err := ledger.Record(ctx, c.principal, consent.Action(request.Action), change)
 	if err == nil && receipt.IsZero() {
 		err = errors.New("consent was recorded without evidence")
 	}

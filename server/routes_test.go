@@ -202,9 +202,13 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 	w := do(s, request{target: "/v1/consents", token: "dpo", contentType: "application/json; charset=UTF-8", body: `{
 		"data_subject":{"identifier":{"kind":"customer_number","value":"C-1"}},"action":"granted","purpose":"newsletter","channel":"email",
 		"legal_basis":"consent","explicit":true,"categories":["health"],"notice_version":"2026-01","source":"web_form","incentive":true,
+		"id":"6f1c2d3e-4f50-6172-8394-a5b6c7d8e9f0","actor":"guardian","guardian_verified":true,"language":"tr-TR",
+		"evidence_ref":"form/4711","jurisdiction":"TR",
 		"effective_at":"2026-03-01T14:00:00+02:00","valid_until":"2027-03-01T12:00:00Z"}`})
 	mustStatus(t, w, http.StatusCreated)
 	want := consent.Change{
+		ID:    [16]byte{0x6f, 0x1c, 0x2d, 0x3e, 0x4f, 0x50, 0x61, 0x72, 0x83, 0x94, 0xa5, 0xb6, 0xc7, 0xd8, 0xe9, 0xf0},
+		Actor: consent.ByGuardian, GuardianVerified: true, Language: "tr-TR", EvidenceRef: "form/4711", Jurisdiction: "TR",
 		DataSubject: person, Purpose: "newsletter", Channel: "email", Basis: privacy.Consent, Explicit: true,
 		Categories: []privacy.DataCategory{"health"}, NoticeVersion: "2026-01", Source: "web_form", Incentive: true,
 		EffectiveAt: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ValidUntil: time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC),
@@ -215,11 +219,22 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 	if f.lastIdentifier != (privacy.Identifier{Kind: privacy.CustomerNumber, Value: privacy.NewPlain("C-1")}) {
 		t.Error("somebody else was looked for")
 	}
-	for _, action := range []consent.Action{consent.Granted, consent.Refused, consent.Withdrawn, consent.Objected} {
+	for _, action := range []consent.Action{
+		consent.Granted, consent.Renewed, consent.Refused, consent.Withdrawn, consent.Objected, consent.GuardianGranted, consent.GuardianWithdrawn,
+	} {
 		body := consentOf("service", strings.Replace(consentBody, "withdrawn", string(action), 1))
 		mustStatus(t, do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: body}), http.StatusCreated)
 		if f.lastAction != action {
 			t.Errorf("%s was recorded as %s", action, f.lastAction)
+		}
+	}
+	for pointer, field := range map[string]string{
+		"/action": `"action":"expired"`, "/id": `"action":"refused","id":"6f1c"`, "/actor": `"action":"refused","actor":"registry"`,
+	} {
+		body := consentOf("service", strings.Replace(consentBody, `"action":"withdrawn"`, field, 1))
+		w := do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: body})
+		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `"pointer":"`+pointer+`"`) {
+			t.Errorf("%s: %d %s", field, w.Code, w.Body)
 		}
 	}
 }

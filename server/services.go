@@ -74,13 +74,10 @@ type Pseudonyms interface {
 	Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error)
 }
 
-// ConsentRecorder records one choice of one person; [consent.Service] is one. Each
-// method must return after the record and its log entry are durable.
+// ConsentRecorder records one choice of one person; [consent.Service] is one. It must
+// return after the record and its log entry are durable.
 type ConsentRecorder interface {
-	Grant(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
-	Refuse(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
-	Withdraw(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
-	Object(ctx context.Context, by privacy.Principal, change consent.Change) (consent.Receipt, error)
+	Record(ctx context.Context, by privacy.Principal, action consent.Action, change consent.Change) (consent.Receipt, error)
 }
 
 // Ingester takes lines of NDJSON; [intake.Loader] is one. The lines of a delivery are
