@@ -58,10 +58,10 @@ func (p *state) describe(f *policies.Facts, s *sheet, purpose *policies.Purpose)
 		Objected:     policies.No,
 		Household:    policies.UnknownHousehold,
 	}
-	if birth, ok := p.single(attributeBirth); ok {
+	if birth, ok := BirthDate(p.core); ok {
 		f.Subject.Age = s.catalogue.AgeGroup(law, birth, p.at)
 		if len(p.consents) > 0 {
-			p.childhood = s.childhood(law, birth)
+			p.childhood = ChildhoodOf(s.catalogue, law, birth)
 		}
 	}
 	if household, ok := p.single(attributeHouse); ok {
@@ -105,13 +105,20 @@ func (p *state) single(name privacy.AttributeName) (string, bool) {
 	return field.Values[0].RevealPersonalData(), true
 }
 
-// childhood tells when a law calls somebody a child.
-func (s *sheet) childhood(law privacy.Jurisdiction, birth string) consent.Childhood {
+// CoreCategory holds the date of birth.
+const CoreCategory = categoryCore
+
+// BirthDate returns the date of birth in somebody's core record, if there is one that counts:
+// nobody is of age by a guess.
+func BirthDate(core vault.Record) (string, bool) { return (&state{core: core}).single(attributeBirth) }
+
+// ChildhoodOf tells when a law calls somebody a child, by the date of birth.
+func ChildhoodOf(catalogue *policies.Catalogue, law privacy.Jurisdiction, birth string) consent.Childhood {
 	return func(at time.Time) (bool, time.Time) {
-		if s.catalogue.AgeGroup(law, birth, at) != policies.Child {
+		if catalogue.AgeGroup(law, birth, at) != policies.Child {
 			return false, time.Time{}
 		}
-		return true, s.catalogue.ChildUntil(law, birth, at)
+		return true, catalogue.ChildUntil(law, birth, at)
 	}
 }
 

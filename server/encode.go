@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/hex"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -194,6 +195,14 @@ func (r consentAnswer) appendJSON(b []byte) ([]byte, error) {
 	b = appendString(appendKey(b, "consent_token"), r.Token.String())
 	b = appendLog(appendKey(b, "log"), r.Receipt)
 	return append(b, '}'), nil
+}
+
+// status is 200 where nothing was created, because the same change was recorded before.
+func (r consentAnswer) status(usual int) int {
+	if r.Duplicate {
+		return http.StatusOK
+	}
+	return usual
 }
 
 type reidentified struct {

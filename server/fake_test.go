@@ -175,8 +175,10 @@ func (f *fake) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) 
 }
 
 func (f *fake) Record(_ context.Context, _ privacy.Principal, action consent.Action, change consent.Change) (consent.Receipt, error) {
+	// The same id again is a repetition.
+	repeated := change.ID != [16]byte{} && change.ID == f.lastChange.ID
 	f.lastAction, f.lastChange = action, change
-	return consent.Receipt{Added: consent.Added{Receipt: receipt(43)}, Token: consent.NewToken(receipt(43))}, f.err
+	return consent.Receipt{Added: consent.Added{Receipt: receipt(43), Duplicate: repeated}, Token: consent.NewToken(receipt(43))}, f.err
 }
 
 func (f *fake) LoadStream(_ context.Context, in io.Reader, options intake.StreamOptions) (intake.StreamResult, error) {

@@ -36,6 +36,11 @@ type checker interface {
 	check() []fieldProblem
 }
 
+// statuser is an answer that may have another status than the usual one.
+type statuser interface {
+	status(usual int) int
+}
+
 // Header values, ready to be put into a header map. They are shared: never changed.
 var (
 	headerJSON     = []string{"application/json"}
@@ -86,6 +91,9 @@ func handle[Req any, Resp encoder](status int, do func(ctx context.Context, c *c
 		answer, err := do(ctx, c, &request)
 		if err != nil {
 			return err
+		}
+		if other, ok := any(answer).(statuser); ok {
+			return c.writeJSON(other.status(status), answer)
 		}
 		return c.writeJSON(status, answer)
 	}

@@ -228,6 +228,10 @@ func TestConsentChangeArrivesWhole(t *testing.T) {
 			t.Errorf("%s was recorded as %s", action, f.lastAction)
 		}
 	}
+	named := consentOf("service", strings.Replace(consentBody, `"action"`, `"id":"6f1c2d3e-4f50-6172-8394-a5b6c7d8e9f0","action"`, 1))
+	for _, status := range []int{http.StatusCreated, http.StatusOK, http.StatusOK} {
+		mustStatus(t, do(s, request{target: "/v1/consents", token: "service", contentType: "application/json", body: named}), status)
+	}
 	for pointer, field := range map[string]string{
 		"/action": `"action":"expired"`, "/id": `"action":"refused","id":"6f1c"`, "/actor": `"action":"refused","actor":"registry"`,
 	} {

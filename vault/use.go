@@ -19,7 +19,8 @@ const (
 	UseQuery Use = "query"
 	// UseReidentify: a pseudonym is led back to its person.
 	UseReidentify Use = "reidentify"
-	// UseProfile: the profile by which audiences find a person is made again.
+	// UseProfile: the profile by which audiences find a person is made again, or their age is
+	// computed, for what their consents amount to.
 	UseProfile Use = "profile"
 	// UseIntake: a delivery brought something about somebody who is held already.
 	UseIntake Use = "intake"

@@ -77,7 +77,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	notices := postgres.NewNoticeStore(h.DB, h.Log)
 	h.Notices = notice.New(notices, catalogue.KnowsPurpose)
 	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue,
-		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices})
+		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices, Childhood: h.childhood})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})

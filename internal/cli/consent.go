@@ -17,20 +17,20 @@ import (
 
 func (a *app) consentCommand() *cobra.Command {
 	return group("consent", "Record and show what people said about the use of their data",
-		a.consentChange("grant", "Record that a person agreed", (*consent.Service).Grant),
-		a.consentChange("refuse", "Record that a person was asked and said no", (*consent.Service).Refuse),
-		a.consentChange("withdraw", "Record that a person takes a consent back", (*consent.Service).Withdraw),
-		a.consentChange("object", "Record an objection (GDPR Article 21)", (*consent.Service).Object),
-		a.consentShow())
+		a.consentChange("grant", "Record that a person agreed, or a guardian for a child", consent.Granted),
+		a.consentChange("renew", "Record that a person was asked again and agreed again", consent.Renewed),
+		a.consentChange("refuse", "Record that a person was asked and said no", consent.Refused),
+		a.consentChange("withdraw", "Record that a person takes a consent back", consent.Withdrawn),
+		a.consentChange("object", "Record an objection (GDPR Article 21)", consent.Objected),
+		a.consentShow(), a.consentAt(), a.consentHistory())
 }
 
-type consentVerb func(*consent.Service, context.Context, privacy.Principal, consent.Change) (consent.Receipt, error)
-
-func (a *app) consentChange(verb, short string, do consentVerb) *cobra.Command {
+func (a *app) consentChange(verb, short string, action consent.Action) *cobra.Command {
 	var change consent.Change
 	var purpose, channel, basis string
 	var categories []string
-	var effective, until string
+	var effective, until, id, actor, jurisdiction string
+	var guardian bool
 	cmd := &cobra.Command{Use: verb + " --purpose PURPOSE", Short: short, Args: cobra.NoArgs}
 	person := a.whoFlags(cmd)
 	flags := cmd.Flags()
@@ -40,7 +40,16 @@ func (a *app) consentChange(verb, short string, do consentVerb) *cobra.Command {
 	flags.StringVar(&effective, "effective-at", "", "when it was said, RFC 3339 (default: now)")
 	flags.StringVar(&change.NoticeVersion, "notice", "", "the text the person was shown, such as privacy-notice-7")
 	flags.StringVar(&basis, "basis", "", "legal basis (default: consent; for an objection legitimate_interests)")
-	if verb == "grant" {
+	flags.StringVar(&id, "id", "", "an own UUID for the change, by which a repetition is known")
+	flags.StringVar(&actor, "actor", "", "who acted: data_subject, guardian or agent (default: whom the action names)")
+	flags.StringVar(&change.Language, "language", "", "language of the text that was shown, such as tr")
+	flags.StringVar(&change.EvidenceRef, "evidence", "", "where the evidence is: a reference, such as form/2026/4711")
+	flags.StringVar(&jurisdiction, "jurisdiction", "", "the law under which the person was asked, such as CZ")
+	if verb == "grant" || verb == "withdraw" {
+		flags.BoolVar(&guardian, "guardian", false, "it was the holder of parental responsibility, for a child (GDPR Article 8)")
+	}
+	if action.IsYes() {
+		flags.BoolVar(&change.GuardianVerified, "guardian-verified", false, "the guardian's authority was verified, by the evidence")
 		flags.BoolVar(&change.Explicit, "explicit", false, "the person agreed expressly (GDPR Article 9(2)(a))")
 		flags.StringSliceVar(&categories, "category", nil, "special categories that an explicit consent names")
 		flags.BoolVar(&change.Incentive, "incentive", false, "the person got something in return")
@@ -55,6 +64,14 @@ func (a *app) consentChange(verb, short string, do consentVerb) *cobra.Command {
 		if change.ValidUntil, err = timeFlag("--valid-until", until); err != nil {
 			return err
 		}
+		if change.ID, err = idFlag(id); err != nil {
+			return err
+		}
+		change.Actor, change.Jurisdiction = consent.Actor(actor), privacy.Jurisdiction(jurisdiction)
+		done := action
+		if guardian {
+			done = map[string]consent.Action{"grant": consent.GuardianGranted, "withdraw": consent.GuardianWithdrawn}[verb]
+		}
 		for _, category := range categories {
 			change.Categories = append(change.Categories, privacy.DataCategory(category))
 		}
@@ -66,7 +83,7 @@ func (a *app) consentChange(verb, short string, do consentVerb) *cobra.Command {
 		if change.DataSubject, err = person.resolve(cmd.Context(), house, a.stdin); err != nil {
 			return err
 		}
-		receipt, err := do(house.Consent, cmd.Context(), operator(), change)
+		receipt, err := house.Consent.Record(cmd.Context(), operator(), done, change)
 		if err != nil {
 			return err
 		}
@@ -77,7 +94,11 @@ func (a *app) consentChange(verb, short string, do consentVerb) *cobra.Command {
 		}{receipt.Token.String(), logPointer{receipt.Index(), hex.EncodeToString(leaf[:])}}
 		return a.screen.print(document, func(w io.Writer) {
 			t := table{}
-			t.add("recorded", pastOf[verb])
+			if recorded := string(done); !receipt.Duplicate {
+				t.add("recorded", recorded)
+			} else {
+				t.add("recorded before", recorded)
+			}
 			t.add("log entry", fmt.Sprint(document.Log.Index))
 			t.add("consent token", document.ConsentToken)
 			t.writeTo(w, "")
@@ -104,6 +125,17 @@ func timeFlag(name, text string) (time.Time, error) {
 	return at, nil
 }
 
+func idFlag(text string) ([16]byte, error) {
+	if text == "" {
+		return [16]byte{}, nil
+	}
+	id, err := consent.ParseID(text)
+	if err != nil {
+		return id, usagef("--id must be a UUID such as 6f1c2d3e-4f50-4172-8394-a5b6c7d8e9f0")
+	}
+	return id, nil
+}
+
 // consentRecord is one line of the history.
 type consentRecord struct {
 	Purpose       string     `json:"purpose"`
@@ -115,6 +147,11 @@ type consentRecord struct {
 	NoticeVersion string     `json:"notice_version,omitempty"`
 	Source        string     `json:"source"`
 	Incentive     bool       `json:"incentive"`
+	Actor         string     `json:"actor"`
+	Verified      bool       `json:"guardian_verified,omitempty"`
+	Language      string     `json:"language,omitempty"`
+	EvidenceRef   string     `json:"evidence_ref,omitempty"`
+	Jurisdiction  string     `json:"jurisdiction,omitempty"`
 	EffectiveAt   time.Time  `json:"effective_at"`
 	RecordedAt    time.Time  `json:"recorded_at"`
 	ValidUntil    *time.Time `json:"valid_until,omitempty"`
@@ -161,7 +198,9 @@ func consentDocument(s consent.Statement) consentsDocument {
 		record := consentRecord{
 			Purpose: string(r.Purpose), Channel: string(r.Channel), Action: string(r.Action), Basis: string(r.Basis),
 			Explicit: r.Explicit, NoticeVersion: r.NoticeVersion, Source: r.Source, Incentive: r.Incentive,
-			EffectiveAt: r.EffectiveAt, RecordedAt: r.RecordedAt, ValidUntil: optional(r.ValidUntil),
+			Actor: string(r.Actor), Verified: r.GuardianVerified, Language: r.Language, EvidenceRef: r.EvidenceRef,
+			Jurisdiction: string(r.Jurisdiction),
+			EffectiveAt:  r.EffectiveAt, RecordedAt: r.RecordedAt, ValidUntil: optional(r.ValidUntil),
 		}
 		for _, category := range r.Categories {
 			record.Categories = append(record.Categories, string(category))
@@ -210,5 +249,3 @@ func day(at time.Time) string {
 	}
 	return at.UTC().Format(time.DateOnly)
 }
-
-var pastOf = map[string]string{"grant": "granted", "refuse": "refused", "withdraw": "withdrawn", "object": "objected"}

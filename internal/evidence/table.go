@@ -19,7 +19,7 @@ POST /access/v1/evaluation = query.answered | query.denied (key.created)
 POST /access/v1/evaluations = query.answered | query.denied (key.created)
 GET /.well-known/authzen-configuration - says where the operations are, to everybody
 POST /v1/audience = audience.answered | audience.denied (key.created)
-POST /v1/consents = consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (key.created)
+POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (key.created)
 POST /v1/cases = case.opened (key.created)
 POST /v1/cases:close = case.closed
 POST /v1/objections = request.opened (consent.objected person.restricted key.created)
@@ -57,7 +57,7 @@ GET /openapi.yaml - is documentation
 // leave besides, when it opens a house in which an erasure was broken off, is in finishing.
 const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
-mahrem audience refresh ~ consent.expired
+mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
 mahrem audit anchor ~ log.anchored
 mahrem audit archive ~ log.archived | log.pruned
 mahrem audit diff - compares what lies in files
@@ -95,11 +95,11 @@ mahrem certificate list - names nobody: who was erased is not known any more
 mahrem certificate show - reads a file that somebody was given
 mahrem certificate verify - reads a file that somebody was given
 mahrem consent at = person.shown
-mahrem consent grant = consent.granted | consent.guardian_granted
+mahrem consent grant ~ consent.granted | consent.guardian_granted
 mahrem consent history = person.shown
-mahrem consent object = consent.objected
-mahrem consent refuse = consent.refused
-mahrem consent renew = consent.renewed
+mahrem consent object ~ consent.objected
+mahrem consent refuse ~ consent.refused
+mahrem consent renew ~ consent.renewed
 mahrem consent show = person.shown
 mahrem consent withdraw = consent.withdrawn
 mahrem decision replay = decision.shown
@@ -193,13 +193,13 @@ the periodic destruction ~ retention.applied | withheld.erased
 answers of processors ~ processor.answered
 writing to the log ~ clock.set_back
 looking for erased people who are back ~ erasure.replayed
-making profiles of audiences ~ consent.expired
-noting what has expired in the consent ledger ~ consent.expired
+making profiles of audiences - shows nobody, and what it computes is of what is held
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
+consent.expired - the way in is being built
 receipt.issued - the way in is being built
 signal.rejected - the way in is being built
 registry.exchanged - the way in is being built

@@ -33,7 +33,7 @@ func Rules() []Rule {
 	return []Rule{
 		{Use: vault.UseQuery, Relation: Each, Kinds: []audit.Kind{audit.QueryAnswered, audit.QueryDenied}},
 		{Use: vault.UseReidentify, Relation: Each, Kinds: []audit.Kind{audit.PersonReidentified, audit.ReidentifyDenied}},
-		{Use: vault.UseProfile, Relation: Free, Reason: "what it computes is kept sealed and shown to nobody; audiences have their own entries"},
+		{Use: vault.UseProfile, Relation: Free, Reason: "what it computes is kept sealed and shown to nobody; audiences and looks at a ledger have their own entries"},
 		{Use: vault.UseIntake, Relation: Many, Kinds: []audit.Kind{audit.BatchIngested}},
 		{Use: vault.UseShow, Relation: Each, Kinds: []audit.Kind{audit.PersonShown}},
 		{Use: vault.UseExport, Relation: Each, Kinds: []audit.Kind{audit.PersonExported}},
