@@ -278,14 +278,16 @@ func (k *ledgerKnown) place(r *consent.Record, waited bool) rowOutcome {
 }
 
 // scanConsentRow reads a row of sqlConsentByID. commitment is nil in rows from before there
-// was one.
-func scanConsentRow(row pgx.CollectableRow) (r consent.Record, commitment []byte, err error) {
+// was one. more are the columns behind.
+func scanConsentRow(row pgx.CollectableRow, more ...any) (r consent.Record, commitment []byte, err error) {
 	var categories []string
 	var until *time.Time
 	var salt []byte
-	if err := row.Scan((*[16]byte)(&r.DataSubject), &r.ID, &r.Purpose, &r.Channel, &r.Action, &r.Basis, &r.Explicit, &categories,
+	if err := row.Scan(append([]any{
+		(*[16]byte)(&r.DataSubject), &r.ID, &r.Purpose, &r.Channel, &r.Action, &r.Basis, &r.Explicit, &categories,
 		&r.NoticeVersion, &r.Source, &r.Incentive, &r.Actor, &r.GuardianVerified, &r.Language, &r.EvidenceRef, &r.Jurisdiction,
-		&r.EffectiveAt, &r.RecordedAt, &until, &salt, &commitment); err != nil {
+		&r.EffectiveAt, &r.RecordedAt, &until, &salt, &commitment,
+	}, more...)...); err != nil {
 		return r, nil, err
 	}
 	for _, c := range categories {

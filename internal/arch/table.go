@@ -34,6 +34,7 @@ dsar/outbox:       privacy audit vault
 dsar/outbox/webhook: privacy dsar/outbox
 dsar/outbox/mail:  privacy dsar/outbox
 consent:           privacy audit vault pseudonym policies
+consent/proof:     privacy audit consent
 consent/notice:    privacy audit
 consent/signal:    privacy audit policies consent consent/signal/bits consent/signal/gpc consent/signal/tcf consent/signal/gpp consent/signal/consentmode
 consent/signal/bits:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent/proof"
 	"github.com/mahrem/mahrem/dsar/ledger"
 	"github.com/mahrem/mahrem/dsar/outbox"
 	"github.com/mahrem/mahrem/internal/config"
@@ -205,6 +206,11 @@ func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)
 		kept = append(slices.Clone(kept), own)
 	}
 	return postgres.VerifyAuditLogByKeys(ctx, h.DB, h.Settings.Origin, h.signing.keys(), progress, kept...)
+}
+
+// VerifyConsents compares the consent ledger with the log. Progress may be nil.
+func (h *House) VerifyConsents(ctx context.Context, progress func(done, total uint64)) (proof.Report, error) {
+	return h.DB.VerifyConsents(ctx, progress)
 }
 
 // onClose has f called by Close, before everything that was opened earlier.

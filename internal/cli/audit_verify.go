@@ -13,6 +13,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/verdict"
+	"github.com/mahrem/mahrem/consent/proof"
 	"github.com/mahrem/mahrem/internal/assembly"
 )
 
@@ -35,6 +36,8 @@ type verification struct {
 	ClockSetBack uint64 `json:"clock_set_back"`
 	// LastCosigned is what witnesses vouch for.
 	LastCosigned assembly.LastCosigned `json:"last_cosigned"`
+	// Consents is what the consent ledger looks like beside the log.
+	Consents proof.Report `json:"consents"`
 }
 
 func newVerification(report audit.Report, origin string, lost []assembly.LostHead) verification {
@@ -63,7 +66,9 @@ func (a *app) auditVerify() *cobra.Command {
 		Use: "verify [DIR|URL...]", Short: "Recompute the whole log and name the first bad index", Args: cobra.ArbitraryArgs,
 		Long: `Recompute every leaf hash, tile, committed root and signed checkpoint of the log from
 its entries, and compare it with the checkpoint that is kept in the key directory. If
-anything differs the first bad index is named, with what is wrong there.
+anything differs the first bad index is named, with what is wrong there. Then compare the
+consent ledger with the log, both ways: every entry has its rows, or what an erasure left of
+them, and every row has its entry and is what that commits to.
 
 With a directory, which "mahrem audit export" wrote, or the address of a log that is served,
 that is checked instead, without this Mahrem: nothing but the files is looked at, and
@@ -71,7 +76,7 @@ that is checked instead, without this Mahrem: nothing but the files is looked at
 parts of one log. A part alone could not be checked unless --part is given. Of a directory --replay makes every decision again, with the policy that
 the entry names on the facts that it names, and compares what comes out with the entry.
 
-The exit code is 0 if the log is whole, 1 if it is broken, and 2 if it could not be checked.`,
+The exit code is 0 if log and ledger are whole, 1 if one is broken, and 2 if it could not be checked.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, name := range []string{"witnesses", "anchors", "checkpoint"} {
 				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" { // such as of a variable that is not set
@@ -147,6 +152,12 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 		return err
 	}
 	v := newVerification(report, house.Settings.Origin, lost)
+	progress = newBar(a.screen.err, "comparing consents", "rows", -1)
+	v.Consents, err = house.VerifyConsents(ctx, func(done, total uint64) { progress.set(int64(done), int64(total)) })
+	progress.finish()
+	if err != nil {
+		return err
+	}
 	v.LastCosigned = house.LastCosigned(ctx)
 	if v.Whole && v.Kept == 0 {
 		a.screen.notef("there is no checkpoint outside the database to compare with; one that somebody kept goes after --checkpoint")
@@ -165,6 +176,7 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 				_, _ = fmt.Fprintf(w, "The last %d entries are not under a checkpoint yet: whoever may do everything in the database can still change them unseen.\n", v.Unsigned)
 			}
 			writeCosigned(w, &v.LastCosigned)
+			writeConsentProof(w, &v.Consents)
 			return
 		}
 		_, _ = fmt.Fprintf(w, "NOT WHOLE, first bad index %d\n\n", *v.FirstBad)
@@ -177,8 +189,9 @@ func (a *app) verify(ctx context.Context, house *assembly.House, kept [][]byte) 
 			_, _ = fmt.Fprintf(w, "and %d more\n", report.MoreDamages)
 		}
 		writeCosigned(w, &v.LastCosigned)
+		writeConsentProof(w, &v.Consents)
 	})
-	if err == nil && !v.Whole {
+	if err == nil && !(v.Whole && v.Consents.Whole()) {
 		err = exitWith(exitFailure)
 	}
 	return err
