@@ -16,6 +16,8 @@ func (a *app) commands() []*cobra.Command {
 		a.consentCommand(),
 		a.noticeCommand(),
 		a.caseCommand(),
+		a.objectionCommand(),
+		a.complaintCommand(),
 		a.dsarCommand(),
 		a.holdCommand(),
 		a.retentionCommand(),

@@ -67,6 +67,9 @@ type requestDocument struct {
 	ClosedAt      *time.Time  `json:"closed_at,omitempty"`
 	Denial        string      `json:"denial_reason,omitempty"`
 	Article       string      `json:"denial_article,omitempty"`
+	Complaint     string      `json:"complaint,omitempty"` // its number
+	Category      string      `json:"category,omitempty"`
+	Outcome       string      `json:"outcome,omitempty"`
 	DuplicateOf   string      `json:"duplicate_of,omitempty"`
 	Version       int64       `json:"version"`
 	Log           *logPointer `json:"log,omitempty"`
@@ -79,6 +82,7 @@ func newRequestDocument(r *dsar.Request, at time.Time) requestDocument {
 		AcknowledgeBy: optional(r.AcknowledgeBy), DueAt: optional(r.DueAt), ExtendedAt: optional(r.ExtendedAt),
 		VerifiedAt: optional(r.VerifiedAt), ErasedAt: optional(r.ErasedAt), ClosedAt: optional(r.ClosedAt),
 		Denial: string(r.Denial), Version: r.Version,
+		Complaint: r.Number.String(), Category: string(r.Category), Outcome: string(r.Outcome),
 	}
 	switch {
 	case !r.ErasedAt.IsZero():
@@ -129,7 +133,9 @@ func (d *requestDocument) rows() table {
 	t := table{}
 	for _, row := range []struct{ name, value string }{
 		{"request", d.Request},
+		{"complaint", d.Complaint},
 		{"kind", d.Kind},
+		{"category", d.Category},
 		{"state", d.State},
 		{"person", d.Person},
 		{"law", d.Regime},
@@ -142,6 +148,7 @@ func (d *requestDocument) rows() table {
 		{"identity proved", instantOf(d.VerifiedAt)},
 		{"erased", instantOf(d.ErasedAt)},
 		{"closed", instantOf(d.ClosedAt)},
+		{"outcome", d.Outcome},
 		{"denied because", d.Denial},
 		{"article", d.Article},
 		{"duplicate of", d.DuplicateOf},

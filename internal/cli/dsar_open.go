@@ -18,7 +18,7 @@ or automated_decision_review. The person is named by one identifier or more; som
 whom nobody here knows has a right to an answer too. What they wrote is sealed.
 
 The law of the jurisdiction says by when it must be answered; mahrem dsar deadline
-explains. A request that the same person has open already, or somebody of the same
+explains. A complaint is filed with mahrem complaint file. A request that the same person has open already, or somebody of the same
 identifiers, is linked to the new one.`,
 		Example: `  mahrem dsar open --kind access --jurisdiction CZ --language cs --email - --received 2026-03-05`,
 	}

@@ -94,6 +94,10 @@ mahrem certificate issue ~ certificate.issued
 mahrem certificate list - names nobody: who was erased is not known any more
 mahrem certificate show - reads a file that somebody was given
 mahrem certificate verify - reads a file that somebody was given
+mahrem complaint close = request.fulfilled (request.started request.refused)
+mahrem complaint file ~ request.opened (key.created)
+mahrem complaint list - lists days, states and categories of complaints and names nobody
+mahrem complaint show = person.shown
 mahrem consent at = person.shown
 mahrem consent grant ~ consent.granted | consent.guardian_granted
 mahrem consent history = person.shown
@@ -145,6 +149,7 @@ mahrem migrate up - runs before the log can be opened; the next server.started s
 mahrem notice add ~ notice.published
 mahrem notice list - lists what everybody is shown
 mahrem notice show - shows what everybody is shown
+mahrem objection file ~ request.opened (consent.objected person.restricted key.created)
 mahrem opendsr accept = request.verified (request.refused)
 mahrem opendsr certificate = key.created
 mahrem opendsr conformance - asks somebody else's processor; what that leaves is in its own log
