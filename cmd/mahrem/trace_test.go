@@ -86,7 +86,10 @@ var elsewhere = map[string]string{
 	"mahrem certificate issue": "dsar/certificate",
 	"mahrem dsar deliveries":   "dsar/outbox",
 	"mahrem erasure check":     "internal/assembly",
-	"mahrem opendsr accept":    "internal/assembly",
+	// A registry that answers.
+	"mahrem iys export":     "internal/assembly",
+	"mahrem iys pull":       "internal/assembly",
+	"mahrem opendsr accept": "internal/assembly",
 }
 
 // watcher compares what the commands of all scripts left in the log with the table.

@@ -73,7 +73,7 @@ internal/evidence: audit
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10
 internal/localpg:  ; github.com/jackc/pgx/v5
 internal/pgtest:   internal/localpg migrations; github.com/jackc/pgx/v5
-internal/assembly: domain audit/anchor audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg; golang.org/x/mod
+internal/assembly: domain consent/iys/client audit/anchor audit/bundle audit/tally dsar/opendsr/courier dsar/outbox/webhook dsar/outbox/mail policies/fetch vault/keydir migrations postgres server server/token internal/config internal/localpg; golang.org/x/mod
 internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:

@@ -48,6 +48,8 @@ type Services struct {
 	Retention  *retention.Runner
 	Fulfil     *fulfil.Service
 	Pseudonyms *Pseudonyms
+	// IYS speaks with Turkey's registry of messages; nil without a brand there.
+	IYS *IYS
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
 	Erasures     *postgres.CertificateStore
@@ -94,6 +96,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openExports,
 		h.openKeyUse,
 		h.openAnchoring,
+		h.openIYS,
 	} {
 		if err := open(); err != nil {
 			return err

@@ -15,6 +15,7 @@ func (a *app) commands() []*cobra.Command {
 		a.subjectCommand(),
 		a.consentCommand(),
 		a.noticeCommand(),
+		a.iysCommand(),
 		a.caseCommand(),
 		a.objectionCommand(),
 		a.complaintCommand(),

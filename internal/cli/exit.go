@@ -26,7 +26,7 @@ var exitTexts = []struct {
 	{exitOK, "done; for query: answered, whatever the decision was"},
 	{exitFailure, "failed or interrupted, and stderr says why; a check of doctor, demo, policy test or decision replay that does not hold; audit verify and audit diff: broken, and stdout names the first bad index"},
 	{exitUsage, "the command line or the input is not understood; nothing was done; audit verify and audit diff: it could not be checked, whatever the reason"},
-	{exitRejected, "intake load went through, but rows were rejected (see FILE.rejected.ndjson)"},
+	{exitRejected, "intake load or iys import went through, but rows were rejected (see FILE.rejected.ndjson)"},
 	{exitUnavailable, "the database or the log cannot be reached; the same command may safely be run again"},
 }
 

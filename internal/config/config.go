@@ -72,6 +72,8 @@ type Config struct {
 	Delivery Delivery `yaml:",inline"`
 	// Anchoring says where checkpoints of the log go.
 	Anchoring Anchoring `yaml:",inline"`
+	// IYS says who we are at Turkey's registry of messages.
+	IYS IYS `yaml:",inline"`
 }
 
 // DefaultListen is where the HTTP API listens unless it is told otherwise: only this
@@ -182,6 +184,7 @@ var names = map[string]string{
 	"SMTP": "delivery_smtp (MAHREM_DELIVERY_SMTP)", "SMTPFrom": "delivery_smtp_from (MAHREM_DELIVERY_SMTP_FROM)",
 	"SMTPUser": "delivery_smtp_user (MAHREM_DELIVERY_SMTP_USER)", "SMTPPassword": "delivery_smtp_password (MAHREM_DELIVERY_SMTP_PASSWORD)",
 	"AnchorFile": "anchor_file (MAHREM_ANCHOR_FILE)", "AnchorURL": "anchor_url (MAHREM_ANCHOR_URL)", "AnchorEvery": "anchor_every",
+	"IYSCode": "iys_code", "IYSBrand": "iys_brand", "IYSCredentials": "iys_credentials", "IYSAddress": "iys_address", "IYSNotice": "iys_notice", "IYSEvery": "iys_every",
 	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
@@ -209,6 +212,13 @@ var wants = map[string]string{
 	"AnchorFile":  "an absolute path",
 	"AnchorURL":   "an https address",
 	"AnchorEvery": "a minute or more, such as 1h",
+
+	"IYSCode":        "a number, beside iys_brand and iys_credentials",
+	"IYSBrand":       "a number, beside iys_code",
+	"IYSCredentials": "a file that exists, with the user on the first line and the password on the second",
+	"IYSAddress":     "an https address",
+	"IYSNotice":      "the version of a notice",
+	"IYSEvery":       "a minute or more, such as 15m",
 
 	"PublicURL": "an address such as https://mahrem.example.com, without a slash at the end",
 	"Origin":    "a name without spaces and plus signs, such as example.com/mahrem",

@@ -144,6 +144,10 @@ mahrem hold set = hold.set
 mahrem init = log.started + key.created + policy.activated
 mahrem intake load ~ batch.ingested (consent.imported)
 mahrem intake maps - lists what ships with the binary
+mahrem iys export ~ registry.exchanged
+mahrem iys import ~ registry.exchanged (consent.imported)
+mahrem iys pull ~ registry.exchanged (consent.imported)
+mahrem iys status - shows how far the exchange is, with counts, and names nobody
 mahrem migrate status - lists what ships with the binary
 mahrem migrate up - runs before the log can be opened; the next server.started stands for the binary that did it
 mahrem notice add ~ notice.published
@@ -198,6 +202,7 @@ the periodic destruction ~ retention.applied | withheld.erased
 answers of processors ~ processor.answered
 writing to the log ~ clock.set_back
 looking for erased people who are back ~ erasure.replayed
+asking the registry of messages ~ registry.exchanged (consent.imported)
 making profiles of audiences - shows nobody, and what it computes is of what is held
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
@@ -207,7 +212,6 @@ const later = `
 consent.expired - the way in is being built
 receipt.issued - the way in is being built
 signal.rejected - the way in is being built
-registry.exchanged - the way in is being built
 subscriber.added - the way in is being built
 subscriber.removed - the way in is being built
 delivery.retried - the way in is being built
