@@ -19,7 +19,7 @@ test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tes
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
 	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure|TestPrune' ./postgres
 	$(GO) test -timeout 20m -run 'TestKilledErasures|TestArchiveLog' ./internal/assembly
-	$(GO) test -timeout 20m -v -run 'TestMatrix|TestKilled' ./internal/tamper
+	$(GO) test -timeout 20m -v -run 'TestMatrix|TestKilled|TestWithdrawals' ./internal/tamper
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)

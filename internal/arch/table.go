@@ -118,7 +118,7 @@ test internal/assembly: audit/verdict dsar/opendsr/conformance internal/evidence
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/evidence internal/pgtest postgres; github.com/jackc/pgx/v5
-test internal/tamper: consent consent/proof   privacy audit audit/bundle audit/witness postgres internal/cli internal/witnesstest internal/pgtest internal/localpg; github.com/jackc/pgx/v5 golang.org/x/mod
+test internal/tamper: consent consent/proof   privacy audit audit/bundle audit/witness postgres internal/cli internal/witnesstest internal/pgtest internal/localpg; github.com/anishathalye/porcupine github.com/jackc/pgx/v5 golang.org/x/mod
 test cmd/mahrem:        audit internal/evidence internal/opendsrtest internal/witnesstest internal/pgtest internal/localpg; github.com/rogpeppe/go-internal github.com/jackc/pgx/v5
 
 never postgres:   net/http html/template
