@@ -114,7 +114,7 @@ func TestTableFindsHoles(t *testing.T) {
 		[3]string{"rego/gate/caller.rego", `ages contains "adult" if "adult" in named.purpose.ages`, "ages contains age if {\n\tsome age in [\"adult\", \"unknown\"]\n\t\"adult\" in named.purpose.ages\n}"},
 		[3]string{"rego/gate/subject.rego", `passed contains "subject.known" if input.subject.known == "yes"`, `passed contains "subject.known" if input.subject.known in {"yes", "unknown"}`},
 		[3]string{"rego/gate/caller.rego", "properties.cases[input.case] == true", "properties.cases[\"handled\"] == true"},
-		[3]string{"rego/basis.rego", "input.consent.state == \"granted\"\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit", "input.consent.state in {\"granted\", \"withdrawn\"}\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit"},
+		[3]string{"rego/basis.rego", "input.consent.state in named.purpose.yes\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit", "input.consent.state in {\"granted\", \"withdrawn\", \"stale_notice\", \"guardian_missing\"}\n\tinput.consent.basis == \"consent\"\n\tinput.consent.explicit"},
 	)
 	table, err := revision.Table(t.Context())
 	if err != nil {
@@ -133,6 +133,7 @@ func TestTableFindsHoles(t *testing.T) {
 	}
 	for _, want := range []string{
 		"nobody is profiled but adults", "nobody unknown has anything opened", "data that needs a case opens only to whoever handles it",
+		"a yes to an older wording counts only where the purpose says so", "a child's yes without a verified guardian is none",
 		"consent is claimed only where it was given", "what was refused, withdrawn or objected to is done on no other basis, unless law obliges",
 	} {
 		if !found[want] {

@@ -215,7 +215,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -253,6 +253,8 @@ func good(r *route) request {
 		out.token = string(r.roles[0])
 	}
 	switch r.path {
+	case "/v1/notices/{version}":
+		out.target = "/v1/notices/privacy-7"
 	case "/v1/decisions/{decision_id}":
 		out.target = "/v1/decisions/" + receipt(42).DecisionID().String()
 	case pathLogTile:

@@ -17,6 +17,7 @@ var withoutReceipt = map[string]string{
 	"GET " + pathLogCheckpoint:           "is the log itself",
 	"GET " + pathLogTile:                 "is the log itself",
 	"GET " + pathLogEntries:              "is the log itself; log.read is in it once an hour and not for each answer",
+	"GET /v1/notices/{version}":          "is what everybody is shown",
 	"GET /healthz":                       "says how the server is",
 	"GET /readyz":                        "says how the server is",
 	"GET /metrics":                       "says how the server is",

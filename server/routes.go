@@ -64,6 +64,7 @@ var routes = []route{
 	{method: "POST", path: "/v1/ingest", roles: []privacy.Role{privacy.RoleIngest}, slow: true, run: ingest},
 	{method: "POST", path: "/v1/reidentify", roles: []privacy.Role{privacy.RoleDPO}, run: handle(http.StatusOK, reidentify)},
 	{method: "GET", path: "/v1/dsar/exports/{token}", slow: true, run: fetchExport},
+	{method: "GET", path: "/v1/notices/{version}", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor}, run: showNotice},
 	{method: "GET", path: "/v1/decisions/{decision_id}", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: showDecision},
 	{method: "GET", path: "/v1/audit/checkpoint", roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, run: checkpoint},
 	{method: "GET", path: pathLogCheckpoint, roles: []privacy.Role{privacy.RoleAuditor, privacy.RoleDPO}, public: true, run: checkpoint},

@@ -58,6 +58,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		pathLogEntries:                   {privacy.RoleDPO, privacy.RoleAuditor},
 		"/v1/dsar/exports/{token}":       allRoles,
 		"/v1/decisions/{decision_id}":    {privacy.RoleDPO, privacy.RoleAuditor},
+		"/v1/notices/{version}":          {privacy.RoleService, privacy.RoleDPO, privacy.RoleAuditor},
 		"/healthz":                       allRoles, "/readyz": allRoles, "/metrics": allRoles, "/openapi.yaml": allRoles,
 	}
 	f := &fake{}

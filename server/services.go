@@ -38,10 +38,12 @@ type Services struct {
 	// [privacy.ErrNotFound]. Nil means the mappings that ship with the program.
 	Mapping   func(name string) (*intake.Mapping, error)
 	Decisions Decisions
-	Exports   ExportDesk
-	Log       Checkpointer
-	Tiles     LogTiles
-	Health    Health
+	// Notices shows the notices that people are shown.
+	Notices Notices
+	Exports ExportDesk
+	Log     Checkpointer
+	Tiles   LogTiles
+	Health  Health
 	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for
 	// showing conformance.
 	Access AccessDecider

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent/notice"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/export"
 	"github.com/mahrem/mahrem/dsar/opendsr"
@@ -183,6 +184,12 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		t.Fatalf("%+v, %v", exported, err)
 	}
 	r.values["EXPORT"] = exported[0].Link.Token.RevealPersonalData()
+	if _, err := house.Notices.Publish(t.Context(), Operator("tester"), notice.Notice{
+		Version: "2026-03", Purposes: []privacy.Purpose{"newsletter"}, EffectiveFrom: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
+		Texts: []notice.Text{{Language: "en", Body: "We write to you on Fridays."}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 
 	person := `"data_subject":{"identifier":{"kind":"customer_number","value":"P-77"}}`
 	question := `{` + person + `,"purpose":"greeting","channel":"web","attributes":["first_name"]}`
@@ -251,6 +258,7 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/ingest", as: "ingest", body: `{"identifiers":[{"kind":"customer_number","value":"P-78"}],"jurisdiction":"CZ","attributes":{"first_name":"Jana"}}` + "\n", status: 200, left: []audit.Kind{audit.BatchIngested}},
 		{route: "POST /v1/reidentify", as: "dpo", body: `{"recipient":"recommender","pseudonym":"$PSEUDONYM_RECOMMENDER","purpose":"data_subject_request"}`, status: 200, left: []audit.Kind{audit.PersonReidentified}},
 		{route: "GET /v1/dsar/exports/{token}", path: "/v1/dsar/exports/$EXPORT", status: 200, left: []audit.Kind{audit.ExportFetched}},
+		{route: "GET /v1/notices/{version}", path: "/v1/notices/2026-03", as: "shop", status: 200},
 		{route: "GET /v1/decisions/{decision_id}", path: "/v1/decisions/$DECISION", as: "auditor", status: 200, left: []audit.Kind{audit.DecisionShown}},
 		{route: "GET /v1/audit/checkpoint", as: "auditor", status: 200},
 		{route: "GET /log/checkpoint", as: "auditor", status: 200},

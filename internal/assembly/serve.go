@@ -41,6 +41,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Identity:   h.Identity,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,
+		Notices:    h.Notices,
 		Exports:    h.ExportLinks,
 		Log:        h.Log,
 		Tiles:      h.tiles(),

@@ -42,6 +42,7 @@ POST /opendsr/callbacks ~ processor.answered (request.refused processor.added)
 POST /v1/ingest ~ batch.ingested (consent.imported)
 POST /v1/reidentify = person.reidentified (reidentification.denied key.created)
 GET /v1/dsar/exports/{token} = export.fetched
+GET /v1/notices/{version} - shows what everybody is shown
 GET /v1/decisions/{decision_id} = decision.shown
 GET /v1/audit/checkpoint - is a signature over the log and nothing that is in it
 GET /log/checkpoint - is a signature over the log and nothing that is in it
