@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
@@ -47,8 +48,19 @@ type RefresherConfig struct {
 	Now func() time.Time
 	// Random draws when a profile is to be made again; nil: crypto/rand.Reader.
 	Random io.Reader
+	// GrownUp has it noted in the consent ledger that what people said as children has ended.
+	// It comes before their profiles are stored. Nil: nobody notes it.
+	GrownUp func(ctx context.Context, people []GrownUp, now time.Time) error
 	// Batch is how many people are worked on at a time; zero: 500.
 	Batch int
+}
+
+// GrownUp is somebody who is a child no longer.
+type GrownUp struct {
+	DataSubject privacy.DataSubjectID
+	// At is when they ceased to be one.
+	At        time.Time
+	Childhood consent.Childhood
 }
 
 // Refresher makes the profiles by which audiences are found, behind whoever changes
@@ -137,12 +149,13 @@ func (r *Refresher) refresh(ctx context.Context) (due, saved int, err error) {
 		return len(people), 0, fmt.Errorf("refreshing profiles: records of %d people instead of %d: %w", len(records), len(people), privacy.ErrDamaged)
 	}
 	profiles := make([]Profile, len(people))
+	var grown []GrownUp
 	for i := range people {
 		horizon, err := r.horizon(at)
 		if err != nil {
 			return len(people), 0, err
 		}
-		profiles[i], err = r.profile(s, &people[i], records[i], at, horizon)
+		profiles[i], err = r.profile(s, &people[i], records[i], at, horizon, &grown)
 		if errors.Is(err, privacy.ErrDamaged) {
 			// What does not open is in no audience. It is looked at again: keys are restored.
 			profiles[i], err = Profile{FreshUntil: at.Add(profileStep)}, nil
@@ -152,11 +165,16 @@ func (r *Refresher) refresh(ctx context.Context) (due, saved int, err error) {
 		}
 		profiles[i].DataSubject, profiles[i].Changed = people[i].DataSubject, people[i].Changed
 	}
+	if r.config.GrownUp != nil {
+		if err := r.config.GrownUp(ctx, grown, at); err != nil {
+			return len(people), 0, fmt.Errorf("refreshing profiles: %w", err)
+		}
+	}
 	saved, err = r.store.SaveProfiles(ctx, shape, profiles)
 	return len(people), saved, err
 }
 
-func (r *Refresher) profile(s *sheet, due *DueProfile, records []SealedRecord, at, horizon time.Time) (Profile, error) {
+func (r *Refresher) profile(s *sheet, due *DueProfile, records []SealedRecord, at, horizon time.Time, grown *[]GrownUp) (Profile, error) {
 	key, err := r.vault.OpenPersonKey(due.DataSubject, due.WrappedKey, vault.UseProfile)
 	if err != nil {
 		return Profile{}, err
@@ -165,6 +183,12 @@ func (r *Refresher) profile(s *sheet, due *DueProfile, records []SealedRecord, a
 	p := state{known: true, jurisdiction: due.Jurisdiction, at: at}
 	if p.core, err = person.record(categoryCore); err != nil {
 		return Profile{}, err
+	}
+	law := s.catalogue.JurisdictionOf(string(due.Jurisdiction))
+	if birth, ok := BirthDate(p.core); ok {
+		if ended := s.catalogue.ChildhoodEnded(law, birth, at); !ended.IsZero() {
+			*grown = append(*grown, GrownUp{due.DataSubject, ended, ChildhoodOf(s.catalogue, law, birth)})
+		}
 	}
 	return s.profileOf(r.vault, &p, person, horizon)
 }

@@ -75,11 +75,14 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	profiles := postgres.NewProfileStore(h.DB)
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log,
 		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB), Crowds: profiles})
-	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random})
 	notices := postgres.NewNoticeStore(h.DB, h.Log)
 	h.Notices = notice.New(notices, catalogue.KnowsPurpose)
-	h.Consent = consent.New(postgres.NewConsentStore(h.DB, h.Log), subjects{store}, catalogue,
+	consents := postgres.NewConsentStore(h.DB, h.Log)
+	h.Consent = consent.New(consents, subjects{store}, catalogue,
 		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices, Childhood: h.childhood})
+	ends := expirer{consents, subjects{store}}
+	h.tendEnds(ends)
+	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random, GrownUp: ends.grownUp})
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})

@@ -58,7 +58,7 @@ GET /openapi.yaml - is documentation
 // leave besides, when it opens a house in which an erasure was broken off, is in finishing.
 const commands = `
 mahrem audience ask = audience.answered | audience.denied (key.created)
-mahrem audience refresh - makes again by which columns audiences are found, from what is held, and shows nobody
+mahrem audience refresh ~ consent.expired
 mahrem audit anchor ~ log.anchored
 mahrem audit archive ~ log.archived | log.pruned
 mahrem audit diff - compares what lies in files
@@ -204,13 +204,13 @@ answers of processors ~ processor.answered
 writing to the log ~ clock.set_back
 looking for erased people who are back ~ erasure.replayed
 asking the registry of messages ~ registry.exchanged (consent.imported)
-making profiles of audiences - shows nobody, and what it computes is of what is held
+making profiles of audiences ~ consent.expired
+noting what has ended in the consent ledger ~ consent.expired
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
-consent.expired - the way in is being built
 receipt.issued - the way in is being built
 signal.rejected - the way in is being built
 subscriber.added - the way in is being built
