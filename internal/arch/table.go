@@ -114,7 +114,7 @@ test migrations:        internal/pgtest
 test postgres:          vault/keydir internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest internal/evidence; github.com/getkin/kin-openapi
 test internal/localpg:  internal/localpg
-test internal/assembly: audit/verdict dsar/opendsr/conformance internal/evidence internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
+test internal/assembly: internal/iystest audit/verdict dsar/opendsr/conformance internal/evidence internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
 test internal/bench:     vault/keydir postgres server server/token internal/pgtest internal/localpg
 test internal/cli:      internal/evidence internal/pgtest postgres; github.com/jackc/pgx/v5
