@@ -123,6 +123,8 @@ type caseAsk struct {
 	// Case is the case that the question names: one of the person's, or any other name
 	// for one that is not.
 	Case string `yaml:"case"`
+	// Signals are what the visitor's browser and page say.
+	Signals caseSignals `yaml:"signals"`
 }
 
 // caseExpect is complete: what is not named must not be there. Only checks, which the

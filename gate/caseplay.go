@@ -11,6 +11,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -48,6 +49,7 @@ func (c *caseEntry) play(ctx context.Context, s *sheet, person *casePerson) (Ans
 	if err != nil {
 		return Answer{}, audit.Event{}, err
 	}
+	p.consents = r.heed(s, &p)
 	p.handled = person.handles(c.Ask.Case, principal.Recipient)
 	d := decision{
 		sheet: s, principal: principal, request: r, state: p, opener: opened,
@@ -75,6 +77,9 @@ func (a *caseAsk) query(person *casePerson) (Query, error) {
 			return query, fmt.Errorf("reading trigger_age: %w", privacy.ErrInvalid)
 		}
 		query.Trigger = &Trigger{OccurredAt: caseClock.Add(-age)}
+	}
+	if given := a.Signals.given(); !given.IsZero() {
+		query.Signals = signal.Read(given)
 	}
 	if a.Case != "" {
 		query.Case = casework.ID{1}.String()

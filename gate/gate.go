@@ -148,6 +148,9 @@ func (g *Gate) ask(ctx context.Context, s *sheet, principal privacy.Principal, r
 	}
 	logged := false
 	defer func() { m.settle(g.vault, logged) }()
+	if err := g.reject(ctx, &m.decision); err != nil {
+		return Answer{}, err
+	}
 	if m.damaged {
 		answer, err := g.damaged(ctx, &m.decision)
 		logged = err == nil

@@ -55,6 +55,7 @@ func (g *Gate) meet(ctx context.Context, s *sheet, principal privacy.Principal, 
 	if g.config.Now != nil {
 		m.state.at = g.config.Now()
 	}
+	m.state.consents = r.heed(s, &m.state)
 	m.state.handled = snapshot.Case.IsOpen(m.state.at)
 	m.shared = func(ctx context.Context, label policies.PersonaID) bool { return g.crowd.shared(ctx, s, label) }
 	m.subject = audit.Subject{Unknown: true}

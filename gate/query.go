@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/gate/casework"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -30,6 +31,9 @@ type Query struct {
 	// ConsentToken, if not empty, is the token of a consent change that the answer must
 	// have seen.
 	ConsentToken string
+	// Signals, if not nil, are what the visitor's browser and page say: they may take away
+	// what the ledger gives, and give nothing.
+	Signals *signal.Reading
 	// Case, if not empty, names the case that the caller is handling. Data that is for
 	// this case only is opened while it is open, is about this person, and is the
 	// caller's recipient's own.
@@ -53,6 +57,8 @@ type request struct {
 	token      consent.Token
 	hasToken   bool
 	caseID     casework.ID
+	// rejected is whether the signals that were not understood are in the log.
+	rejected bool
 }
 
 // validate checks the query against the catalogue. The error is a

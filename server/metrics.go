@@ -47,6 +47,8 @@ type metrics struct {
 
 	mu        sync.RWMutex
 	decisions map[decision]*atomic.Uint64
+	// rejections are signals that were not understood, by signal and reason.
+	rejections map[rejection]uint64
 }
 
 type decision struct{ purpose, outcome string }
@@ -55,7 +57,7 @@ type decision struct{ purpose, outcome string }
 const maxDecisions = 512
 
 func newMetrics(routes []route, gauges []Gauge) *metrics {
-	m := &metrics{routes: make([]routeMetrics, len(routes)+1), gauges: gauges, decisions: map[decision]*atomic.Uint64{}}
+	m := &metrics{routes: make([]routeMetrics, len(routes)+1), gauges: gauges, decisions: map[decision]*atomic.Uint64{}, rejections: map[rejection]uint64{}}
 	for i := range routes {
 		m.routes[i].method, m.routes[i].path = routes[i].method, routes[i].path
 	}
@@ -124,6 +126,7 @@ func (m *metrics) append(b []byte) []byte {
 		b = append(strconv.AppendUint(b, counter.Load(), 10), '\n')
 	}
 	m.mu.RUnlock()
+	b = m.appendRejections(b)
 	b = appendFamily(b, "mahrem_http_panics_total", "counter", "Requests that ended in a panic.")
 	b = append(b, "mahrem_http_panics_total "...)
 	b = append(strconv.AppendUint(b, m.panics.Load(), 10), '\n')

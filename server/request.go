@@ -25,6 +25,7 @@ type queryRequest struct {
 	Trigger      *triggerRequest `json:"trigger"`
 	ConsentToken string          `json:"consent_token" validate:"max=64"`
 	Case         string          `json:"case" validate:"max=64"`
+	Signals      *signalsRequest `json:"signals"`
 }
 
 type refRequest struct {

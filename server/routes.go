@@ -83,7 +83,9 @@ func query(ctx context.Context, c *call, request *queryRequest) (answer, error) 
 	if c.server.services.Gate == nil {
 		return answer{}, refuse(unavailable)
 	}
-	given, err := c.server.services.Gate.Ask(ctx, c.principal, request.query())
+	question := request.query()
+	question.Signals = c.hear(request.Signals)
+	given, err := c.server.services.Gate.Ask(ctx, c.principal, question)
 	if err != nil {
 		return answer{}, err
 	}

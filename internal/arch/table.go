@@ -59,7 +59,7 @@ dsar/identity:     privacy audit vault dsar dsar/outbox
 dsar/fulfil:       privacy audit vault policies consent dsar
 intake:            privacy audit vault pseudonym policies consent; go.yaml.in/yaml/v3
 gate/casework:     privacy audit
-gate:              privacy audit vault pseudonym policies consent gate/casework; go.yaml.in/yaml/v3
+gate:              privacy audit vault pseudonym policies consent consent/signal gate/casework; go.yaml.in/yaml/v3
 dsar/retention:    privacy audit vault policies dsar; golang.org/x/mod
 archive:           privacy audit vault policies gate
 dsar/export:       privacy audit vault policies consent gate archive dsar; filippo.io/age golang.org/x/mod
