@@ -16,6 +16,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/policies"
@@ -95,6 +96,7 @@ type fake struct {
 	lastChange     consent.Change
 	lastLines      string
 	lastOptions    intake.StreamOptions
+	lastSighting   signal.Sighting
 }
 
 func receipt(index uint64) audit.Receipt {
@@ -215,7 +217,7 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -271,6 +273,8 @@ func good(r *route) request {
 		out.body = audienceBody
 	case "/v1/consents":
 		out.body = consentOf(out.token, consentBody)
+	case "/v1/signals":
+		out.body = consentOf(out.token, signalsBody)
 	case "/v1/cases":
 		out.body = consentOf(out.token, caseBody)
 	case "/v1/cases:close":

@@ -23,6 +23,7 @@ var withoutReceipt = map[string]string{
 	"GET /metrics":                       "says how the server is",
 	"GET /openapi.yaml":                  "is the contract",
 	"GET " + pathMetadata:                "says what the server can do",
+	"GET /.well-known/gpc.json":          "says that the house listens",
 	"GET " + pathOpenDSRDiscovery:        "says what the server can do",
 	"GET " + pathOpenDSRCertificate:      "a public certificate",
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/signal/gpc"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
 	"github.com/mahrem/mahrem/privacy"
@@ -42,6 +43,8 @@ var routes = []route{
 	{method: "GET", path: pathMetadata, echoes: true, run: showMetadata},
 	{method: "POST", path: "/v1/audience", roles: []privacy.Role{privacy.RoleService}, slow: true, run: findAudience},
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
+	{method: "POST", path: "/v1/signals", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, recordSignals)},
+	{method: "GET", path: gpc.WellKnown, run: showGPC},
 	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
 	{method: "POST", path: "/v1/objections", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, fileObjection)},

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/signal/gpc"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -33,6 +34,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		pathMetadata:                     allRoles,
 		"/v1/audience":                   {privacy.RoleService},
 		"/v1/consents":                   {privacy.RoleService, privacy.RoleDPO},
+		"/v1/signals":                    {privacy.RoleService, privacy.RoleDPO},
+		gpc.WellKnown:                    allRoles,
 		"/v1/cases":                      {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
 		"/v1/objections":                 {privacy.RoleService, privacy.RoleDPO},
@@ -71,6 +74,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			call.token = string(role)
 			if r.path == "/v1/consents" {
 				call.body = consentOf(call.token, consentBody)
+			}
+			if r.path == "/v1/signals" {
+				call.body = consentOf(call.token, signalsBody)
 			}
 			if r.path == "/v1/cases" {
 				call.body = consentOf(call.token, caseBody)

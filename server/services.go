@@ -30,6 +30,7 @@ type Services struct {
 	Letters LetterWriter
 	// Identity finds out who sent a request. Nil: its paths answer 503.
 	Identity IdentityDesk
+	Signals  SignalRecorder
 	// Processor is nil in a house that is nobody's processor.
 	Processor ProcessorDesk
 	Callbacks CallbackListener

@@ -166,6 +166,8 @@ func (r *Recorder) one(ctx context.Context, by privacy.Principal, seen *Sighting
 	result.Receipt, err = r.ledger.Record(ctx, by, result.Action, change)
 	var field *privacy.FieldError
 	switch {
+	case err == nil && result.Receipt.Duplicate:
+		return Result{Purpose: purpose, Signal: choice.Signal, Outcome: Unchanged}, nil
 	case err == nil:
 		result.Outcome = Recorded
 		return result, nil

@@ -67,7 +67,7 @@ dsar/export:       privacy audit vault policies consent gate archive dsar; filip
 migrations:        ; github.com/pressly/goose/v3
 postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
 server/token:      privacy; github.com/tink-crypto/tink-go/v2
-server:            domain server/token; github.com/go-playground/validator/v10
+server:            domain consent/signal/gpc server/token; github.com/go-playground/validator/v10
 
 internal/evidence: audit
 internal/config:   privacy; go.yaml.in/yaml/v3 github.com/go-playground/validator/v10

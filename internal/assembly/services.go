@@ -11,6 +11,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/consent/notice"
+	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
 	"github.com/mahrem/mahrem/dsar/export"
@@ -36,6 +37,7 @@ type Services struct {
 	Refresher  *gate.Refresher
 	Consent    *consent.Service
 	Notices    *notice.Register
+	Signals    *signal.Recorder
 	Cases      *casework.Service
 	Loader     *intake.Loader
 	Eraser     *dsar.Eraser
@@ -83,6 +85,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	ends := expirer{consents, subjects{store}}
 	h.tendEnds(ends)
 	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random, GrownUp: ends.grownUp})
+	h.Signals = signal.NewRecorder(h.Consent, h.Log, subjects{store}, h.boundPurposes, nil)
 	h.Cases = casework.New(postgres.NewCaseStore(h.DB, h.Log), subjects{store}, casework.Config{Random: h.options.Random, MayHandle: catalogue.mayHandle})
 	h.Loader = intake.New(postgres.NewIntakeStore(h.DB, h.Log), h.Keys.Vault(), catalogue, catalogue,
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
@@ -225,3 +228,15 @@ func (p *Pseudonyms) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, e
 
 // readyWithin bounds one look at the parts.
 const readyWithin = 2 * time.Second
+
+// boundPurposes are the purposes of the policies in force, with the signals that bind them.
+func (h *House) boundPurposes() []*policies.Purpose {
+	catalogue := h.Engine.Revision().Catalogue()
+	var bound []*policies.Purpose
+	for _, id := range catalogue.Purposes() {
+		if purpose, ok := catalogue.Purpose(id); ok {
+			bound = append(bound, purpose)
+		}
+	}
+	return bound
+}

@@ -13,13 +13,15 @@ package evidence
 
 // routes are the operations of the HTTP API, in the order of server/routes.go.
 const routes = `
-POST /v1/query = query.answered | query.denied (key.created)
-POST /v1/query:batch = query.answered | query.denied (key.created)
+POST /v1/query = query.answered | query.denied (key.created signal.rejected)
+POST /v1/query:batch = query.answered | query.denied (key.created signal.rejected)
 POST /access/v1/evaluation = query.answered | query.denied (key.created)
 POST /access/v1/evaluations = query.answered | query.denied (key.created)
 GET /.well-known/authzen-configuration - says where the operations are, to everybody
 POST /v1/audience = audience.answered | audience.denied (key.created)
 POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (key.created)
+POST /v1/signals ~ consent.objected | consent.refused | consent.granted | signal.rejected
+GET /.well-known/gpc.json - says that the house listens, to everybody
 POST /v1/cases = case.opened (key.created)
 POST /v1/cases:close = case.closed
 POST /v1/objections = request.opened (consent.objected person.restricted key.created)
@@ -212,7 +214,6 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
 receipt.issued - the way in is being built
-signal.rejected - the way in is being built
 subscriber.added - the way in is being built
 subscriber.removed - the way in is being built
 delivery.retried - the way in is being built
