@@ -44,6 +44,8 @@ func TestConsentRecordsComeBack(t *testing.T) {
 	want, event := granted(id, 1)
 	want.Explicit, want.Categories, want.Incentive = true, []privacy.DataCategory{"health", "religion"}, true
 	want.EffectiveAt, want.ValidUntil = noon, noon.AddDate(1, 0, 0)
+	want.Actor, want.GuardianVerified, want.Language = consent.ByGuardian, true, "cs-CZ"
+	want.EvidenceRef, want.Jurisdiction = "form/4711", "CZ"
 	receipt, err := store.Add(t.Context(), want, event)
 	if err != nil || receipt.IsZero() {
 		t.Fatalf("%v, %v", receipt, err)
@@ -55,7 +57,10 @@ func TestConsentRecordsComeBack(t *testing.T) {
 	if time.Since(got[0].RecordedAt) > time.Hour {
 		t.Errorf("recorded at %v", got[0].RecordedAt)
 	}
-	want.RecordedAt = got[0].RecordedAt
+	if got[0].Salt == [16]byte{} {
+		t.Error("no salt")
+	}
+	want.RecordedAt, want.Salt = got[0].RecordedAt, got[0].Salt
 	if diff := cmp.Diff(want, got[0], cmp.Comparer(func(a, b privacy.DataSubjectID) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
