@@ -174,7 +174,12 @@ func TestKilledWorkers(t *testing.T) {
 // runUntilKilled starts a child and kills it after so many lines.
 func runUntilKilled(t *testing.T, lines int, env ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOutboxChild$", "-test.timeout=10m")
+	killAfterLines(t, exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOutboxChild$", "-test.timeout=10m"), lines, env...)
+}
+
+// killAfterLines starts a child of these tests and kills it after so many of its lines.
+func killAfterLines(t *testing.T, cmd *exec.Cmd, lines int, env ...string) {
+	t.Helper()
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/link"
 	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/intake"
@@ -217,7 +218,8 @@ func (f *fake) Checks(context.Context) []Check {
 
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
-	return New(Services{Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	links := &withdrawals{fake: f, offer: link.Offer{Language: "en"}}
+	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -275,6 +277,15 @@ func good(r *route) request {
 		out.body = consentOf(out.token, consentBody)
 	case "/v1/signals":
 		out.body = consentOf(out.token, signalsBody)
+	case "/v1/consents:withdraw":
+		out.body = consentOf(out.token, withdrawBody)
+	case "/v1/consents:link":
+		out.body = consentOf(out.token, linkBody)
+	case pathWithdraw:
+		out.target = "/withdraw/" + linkToken
+		if out.method == "POST" {
+			out.contentType, out.body = "application/x-www-form-urlencoded", "List-Unsubscribe=One-Click"
+		}
 	case "/v1/cases":
 		out.body = consentOf(out.token, caseBody)
 	case "/v1/cases:close":

@@ -175,4 +175,5 @@ func init() {
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", text)
 	openapi3filter.RegisterBodyDecoder("application/yaml", text)
 	openapi3filter.RegisterBodyDecoder("text/plain", text)
+	openapi3filter.RegisterBodyDecoder("text/html", text)
 }

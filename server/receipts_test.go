@@ -13,6 +13,8 @@ var withoutReceipt = map[string]string{
 	"GET " + pathOpenDSRRequest:          "says how a request of the caller stands; nothing is changed or opened",
 	"GET " + pathOpenGDPRRequest:         "says how a request of the caller stands; nothing is changed or opened",
 	"POST " + pathOpenDSRCallbacks:       "the caller is a processor whose message, and not a question about a person, is logged",
+	"POST /v1/consents:link":             "makes a link, which changes nothing until somebody uses it",
+	"GET " + pathWithdraw:                "says what a link does; nothing is changed or opened",
 	"GET /v1/audit/checkpoint":           "is the log itself",
 	"GET " + pathLogCheckpoint:           "is the log itself",
 	"GET " + pathLogTile:                 "is the log itself",

@@ -36,6 +36,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/consents":                   {privacy.RoleService, privacy.RoleDPO},
 		"/v1/signals":                    {privacy.RoleService, privacy.RoleDPO},
 		gpc.WellKnown:                    allRoles,
+		"/v1/consents:withdraw":          {privacy.RoleService, privacy.RoleDPO},
+		"/v1/consents:link":              {privacy.RoleService, privacy.RoleDPO},
+		pathWithdraw:                     allRoles,
 		"/v1/cases":                      {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
 		"/v1/objections":                 {privacy.RoleService, privacy.RoleDPO},
@@ -77,6 +80,12 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			}
 			if r.path == "/v1/signals" {
 				call.body = consentOf(call.token, signalsBody)
+			}
+			if r.path == "/v1/consents:withdraw" {
+				call.body = consentOf(call.token, withdrawBody)
+			}
+			if r.path == "/v1/consents:link" {
+				call.body = consentOf(call.token, linkBody)
 			}
 			if r.path == "/v1/cases" {
 				call.body = consentOf(call.token, caseBody)
@@ -120,7 +129,7 @@ func statusOf(r *route) int {
 	switch {
 	case r.path == pathOpenDSRCallbacks, r.method == http.MethodDelete:
 		return http.StatusAccepted
-	case r.path == "/v1/consents", r.path == "/v1/cases", r.path == "/v1/objections", r.path == "/v1/complaints", r.path == "/v1/dsar/requests", r.path == pathOpenDSRRequests, r.path == pathOpenGDPRRequests:
+	case r.path == "/v1/consents", r.path == "/v1/consents:withdraw", r.path == "/v1/consents:link", r.path == "/v1/cases", r.path == "/v1/objections", r.path == "/v1/complaints", r.path == "/v1/dsar/requests", r.path == pathOpenDSRRequests, r.path == pathOpenGDPRRequests:
 		return http.StatusCreated
 	}
 	return http.StatusOK
@@ -162,15 +171,17 @@ func TestAnswers(t *testing.T) {
 			`"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
 			`"obligations":[{"id":"no_source_reference","type":"no_source_reference","properties":{}},{"id":"use_before","type":"use_before","properties":{"use_before":"2026-03-01T12:00:00Z"}}],` +
 			`"reasons":[{"code":"basis.lawful","laws":["GDPR-6-1-a"]}],"policy_revision":"2f7d","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/consents":         `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/cases":            `{"case":"` + caseNumber + `","kind":"complaint","recipient":"shop","ends_at":"2026-03-31T12:00:00Z","log":{"index":46,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/cases:close":      `{"case":"` + caseNumber + `","log":{"index":47,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/ingest":           `{"lines":3,"accepted":2,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"bad_time","pointer":"/events/0/at"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/reidentify":       `{"data_subject_id":"07000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/audit/checkpoint": "origin\n1\nAAAA\n",
-		"/healthz":             `{"status":"alive"}`,
-		"/readyz":              `{"status":"ready","checks":[{"name":"database","status":"ok"},{"name":"log","status":"ok"},{"name":"policies","status":"ok","detail":"2f7d"}]}`,
-		"/openapi.yaml":        string(openAPI),
+		"/v1/consents":          `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/consents:withdraw": `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/consents:link":     `{"url":"https://m.example/withdraw/` + linkToken + `","expires_at":"2028-02-29T12:00:00Z","headers":{"List-Unsubscribe":"<https://m.example/withdraw/` + linkToken + `>","List-Unsubscribe-Post":"List-Unsubscribe=One-Click"}}`,
+		"/v1/cases":             `{"case":"` + caseNumber + `","kind":"complaint","recipient":"shop","ends_at":"2026-03-31T12:00:00Z","log":{"index":46,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/cases:close":       `{"case":"` + caseNumber + `","log":{"index":47,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/ingest":            `{"lines":3,"accepted":2,"unchanged":1,"rejected":1,"rejects":[{"line":2,"reason":"bad_time","pointer":"/events/0/at"}],"log":{"index":44,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/reidentify":        `{"data_subject_id":"07000000-0000-0000-0000-000000000000","log":{"index":45,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/audit/checkpoint":  "origin\n1\nAAAA\n",
+		"/healthz":              `{"status":"alive"}`,
+		"/readyz":               `{"status":"ready","checks":[{"name":"database","status":"ok"},{"name":"log","status":"ok"},{"name":"policies","status":"ok","detail":"2f7d"}]}`,
+		"/openapi.yaml":         string(openAPI),
 	} {
 		i := slices.IndexFunc(routes, func(r route) bool { return r.path == path })
 		w := do(s, good(&routes[i]))

@@ -23,6 +23,9 @@ type Services struct {
 	Pseudonyms Pseudonyms
 	Reidentify Reidentifier
 	Consent    ConsentRecorder
+	// Withdrawer takes several consents back at once, Links lets people do it by a link.
+	Withdrawer ConsentWithdrawer
+	Links      WithdrawalLinks
 	Cases      CaseRegistry
 	Requests   RequestDesk
 	Objections ObjectionDesk

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent/link"
 	"github.com/mahrem/mahrem/consent/notice"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/export"
@@ -87,6 +88,9 @@ func (r *routesTested) call(c *routeCall) (int, []byte) {
 	}
 	if c.body != "" {
 		request.Header.Set("Content-Type", "application/json")
+		if strings.HasPrefix(c.body, "List-Unsubscribe=") {
+			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
 		if path == "/v1/query:batch" || path == "/v1/ingest" {
 			request.Header.Set("Content-Type", "application/x-ndjson")
 		}
@@ -112,6 +116,9 @@ func (r *routesTested) keep(c *routeCall, body []byte) {
 			r.t.Fatalf("%s: there is no %s in %s", c.route, member, body)
 		}
 		r.values[name] = string(found[1])
+		if _, token, ok := strings.Cut(string(found[1]), link.Path); ok {
+			r.values[name+"_TOKEN"] = token
+		}
 	}
 }
 
@@ -216,6 +223,13 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"]}}`, status: 200},
 		{route: "GET /.well-known/gpc.json", status: 200},
 		{route: "POST /v1/consents", as: "dpo", body: `{` + person + `,"action":"withdrawn","purpose":"newsletter","channel":"*","source":"unsubscribe_link"}`, status: 201, left: []audit.Kind{audit.ConsentWithdrawn}},
+		{route: "POST /v1/consents:withdraw", as: "dpo", body: `{` + person + `,"purposes":["newsletter","content"],"channels":["*"],"source":"preference_page"}`, status: 201, left: []audit.Kind{audit.ConsentWithdrawn, audit.ConsentWithdrawn}},
+		{route: "POST /v1/consents:withdraw", as: "shop", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"},"purposes":["loyalty"],"channels":["*"],"source":"preference_page","actor":"guardian"}`, status: 201, left: []audit.Kind{audit.ConsentGuardianWithdrawn}},
+		{route: "POST /v1/consents:link", as: "dpo", body: `{` + person + `,"purposes":["newsletter"],"channels":["email"],"language":"tr"}`, status: 201, kept: map[string]string{"LINK": "url"}, left: []audit.Kind{audit.KeyCreated}},
+		{route: "POST /v1/consents:link", as: "dpo", body: `{` + person + `,"purposes":["newsletter"],"channels":["email"]}`, status: 201},
+		{route: "GET /withdraw/{token}", path: "/withdraw/$LINK_TOKEN", status: 200},
+		{route: "POST /withdraw/{token}", path: "/withdraw/$LINK_TOKEN", body: "List-Unsubscribe=One-Click", status: 200, left: []audit.Kind{audit.ConsentWithdrawn}},
+		{route: "POST /withdraw/{token}", path: "/withdraw/forged", body: "List-Unsubscribe=One-Click", status: 404},
 		{route: "POST /v1/cases", as: "dpo", body: `{` + person + `,"kind":"complaint","recipient":"web_shop"}`, status: 201, kept: map[string]string{"CASE": "case"}, left: []audit.Kind{audit.CaseOpened}},
 		{route: "POST /v1/cases:close", as: "dpo", body: `{"case":"$CASE"}`, status: 200, left: []audit.Kind{audit.CaseClosed}},
 		{

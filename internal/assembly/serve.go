@@ -36,6 +36,8 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Reidentify: reidentifier{way, wordsOf(h.Engine)},
 		Consent:    h.Consent,
 		Signals:    h.Signals,
+		Withdrawer: h.Consent,
+		Links:      h.Withdrawals,
 		Cases:      h.Cases,
 		Requests:   h.Requests,
 		Objections: h.Fulfil,

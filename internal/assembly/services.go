@@ -10,6 +10,7 @@ import (
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/link"
 	"github.com/mahrem/mahrem/consent/notice"
 	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/dsar"
@@ -58,6 +59,10 @@ type Services struct {
 	// Exporter hands people what is held about them, ExportLinks by links that work once.
 	Exporter    *export.Exporter
 	ExportLinks *export.Links
+	// Subscribers are told when choices change, Withdrawals makes links by which people
+	// take a consent back.
+	Subscribers *postgres.SubscriberStore
+	Withdrawals *link.Desk
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
@@ -81,7 +86,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Notices = notice.New(notices, catalogue.KnowsPurpose)
 	consents := postgres.NewConsentStore(h.DB, h.Log)
 	h.Consent = consent.New(consents, subjects{store}, catalogue,
-		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices, Childhood: h.childhood})
+		consent.Config{Random: h.options.Random, MayGrant: catalogue.mayGrant, Notices: notices, Childhood: h.childhood, OnConsentOnly: catalogue.onConsentOnly})
 	ends := expirer{consents, subjects{store}}
 	h.tendEnds(ends)
 	h.Refresher = gate.NewRefresher(profiles, h.Engine, h.Keys.Vault(), gate.RefresherConfig{Random: h.options.Random, GrownUp: ends.grownUp})
@@ -91,6 +96,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		intake.Config{Now: h.options.Now, Random: h.options.Random})
 	for _, open := range []func() error{
 		h.openOutbox,
+		h.openOutreach,
 		h.openRequests,
 		h.openIdentity,
 		h.openFulfil,
@@ -156,6 +162,38 @@ type words struct {
 func (w words) mayGrant(recipient privacy.RecipientID, purpose privacy.Purpose) bool {
 	r, known := w.engine.Revision().Catalogue().Recipient(recipient)
 	return known && (r.Relationship == policies.FirstParty || slices.Contains(r.Purposes, purpose))
+}
+
+// onConsentOnly: purposes that could stand on a contract or a law are left alone when a
+// person withdraws everything that they agreed to, unless they agreed to those too.
+func (w words) onConsentOnly() []privacy.Purpose {
+	catalogue := w.engine.Revision().Catalogue()
+	return slices.DeleteFunc(catalogue.Purposes(), func(id privacy.Purpose) bool {
+		p, _ := catalogue.Purpose(id)
+		_, consent := p.Bases[privacy.Consent]
+		for basis := range p.Bases {
+			if basis != privacy.Consent && basis != privacy.LegitimateInterests {
+				return true
+			}
+		}
+		return !consent
+	})
+}
+
+// PurposeTitle implements [link.Words].
+func (w words) PurposeTitle(id privacy.Purpose, language string) string {
+	if p, ok := w.engine.Revision().Catalogue().Purpose(id); ok {
+		return p.Title.In(language)
+	}
+	return string(id)
+}
+
+// ChannelTitle implements [link.Words].
+func (w words) ChannelTitle(id privacy.Channel, language string) string {
+	if c, ok := w.engine.Revision().Catalogue().Channel(id); ok {
+		return c.Title.In(language)
+	}
+	return string(id)
 }
 
 // mayHandle: everybody takes complaints; other cases are for those who are contracted for a

@@ -23,6 +23,8 @@ func (a *app) commands() []*cobra.Command {
 		a.holdCommand(),
 		a.retentionCommand(),
 		a.processorCommand(),
+		a.subscriberCommand(),
+		a.outboxCommand(),
 		a.openDSRCommand(),
 		a.decisionCommand(),
 		a.certificateCommand(),

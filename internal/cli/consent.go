@@ -20,7 +20,8 @@ func (a *app) consentCommand() *cobra.Command {
 		a.consentChange("grant", "Record that a person agreed, or a guardian for a child", consent.Granted),
 		a.consentChange("renew", "Record that a person was asked again and agreed again", consent.Renewed),
 		a.consentChange("refuse", "Record that a person was asked and said no", consent.Refused),
-		a.consentChange("withdraw", "Record that a person takes a consent back", consent.Withdrawn),
+		a.consentWithdraw(),
+		a.consentLink(),
 		a.consentChange("object", "Record an objection (GDPR Article 21)", consent.Objected),
 		a.consentShow(), a.consentAt(), a.consentHistory())
 }

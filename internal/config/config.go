@@ -52,6 +52,9 @@ type Config struct {
 	// PublicURL is the https address by which others know the HTTP API, without a path. It
 	// stands in the AuthZEN metadata. Empty means the name by which a caller came.
 	PublicURL string `yaml:"public_url" validate:"omitempty,url,startswith=https://,endsnotwith=/,excludes=?,excludes=#"`
+	// DangerSubscriberPrivateAddresses lets calls to those who are told of changes of consent
+	// go to this machine and to private networks, for a recipient inside the house.
+	DangerSubscriberPrivateAddresses bool `yaml:"danger_subscriber_private_addresses"`
 	// DangerOpenDSRPrivateAddresses lets messages of OpenDSR go to this machine and to
 	// private networks. Addresses come from other parties: with this, whoever may name one
 	// can have the server knock at any door inside the house. It is for a processor that is

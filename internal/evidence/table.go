@@ -22,6 +22,10 @@ POST /v1/audience = audience.answered | audience.denied (key.created)
 POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (key.created)
 POST /v1/signals ~ consent.objected | consent.refused | consent.granted | signal.rejected
 GET /.well-known/gpc.json - says that the house listens, to everybody
+POST /v1/consents:withdraw = consent.withdrawn | consent.guardian_withdrawn
+POST /v1/consents:link ~ key.created
+GET /withdraw/{token} - shows what a link does, and nothing of whose it is
+POST /withdraw/{token} ~ consent.withdrawn
 POST /v1/cases = case.opened (key.created)
 POST /v1/cases:close = case.closed
 POST /v1/objections = request.opened (consent.objected person.restricted key.created)
@@ -104,18 +108,19 @@ mahrem complaint show = person.shown
 mahrem consent at = person.shown
 mahrem consent grant ~ consent.granted | consent.guardian_granted
 mahrem consent history = person.shown
+mahrem consent link ~ key.created
 mahrem consent object ~ consent.objected
 mahrem consent refuse ~ consent.refused
 mahrem consent renew ~ consent.renewed
 mahrem consent show = person.shown
-mahrem consent withdraw = consent.withdrawn
+mahrem consent withdraw = consent.withdrawn | consent.guardian_withdrawn
 mahrem decision replay = decision.shown
 mahrem decision show = decision.shown
 mahrem demo - works on a house of its own, whose log it shows
 mahrem doctor - looks whether the parts work
 mahrem dsar approve ~ erasure.approved (erasure.denied request.refused)
 mahrem dsar deadline - computes with dates
-mahrem dsar deliveries ~ request.noted | request.notified | processor.notified
+mahrem dsar deliveries ~ request.noted | request.notified | processor.notified | subscriber.told
 mahrem dsar deny = request.denied (request.refused)
 mahrem dsar erase ~ person.erased (consent.erased request.fulfilled certificate.issued erasure.denied erasure.deferred request.refused)
 mahrem dsar export = person.exported (request.fulfilled request.notified request.refused)
@@ -164,6 +169,8 @@ mahrem opendsr controller add = processor.added
 mahrem opendsr controller list - shows settings
 mahrem opendsr controller retire = processor.added
 mahrem opendsr keygen = key.created
+mahrem outbox list - lists where deliveries go to and how they stand, and nothing that is in them
+mahrem outbox retry ~ delivery.retried (subscriber.told request.notified processor.notified)
 mahrem policy bundle build - writes files; what decides is in policy.activated
 mahrem policy bundle extract - writes files; what decides is in policy.activated
 mahrem policy bundle keygen - writes files; whose signature counts is a setting
@@ -189,6 +196,9 @@ mahrem retention report ~ retention.applied
 mahrem retention run ~ retention.applied | withheld.erased
 mahrem serve = server.started + server.stopped
 mahrem subject show = person.shown
+mahrem subscriber add = subscriber.added (key.created)
+mahrem subscriber list - shows words and addresses of recipients, and nobody
+mahrem subscriber remove = subscriber.removed
 mahrem token mint = token.minted
 mahrem version - prints a version
 `
@@ -214,7 +224,4 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
 receipt.issued - the way in is being built
-subscriber.added - the way in is being built
-subscriber.removed - the way in is being built
-delivery.retried - the way in is being built
 `
