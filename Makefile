@@ -7,7 +7,7 @@ GOFILES   = $(shell find . -name '*.go' -not -path './.*')
 # Arguments for bin/mahrem demo, as in: make demo ARGS='--data DIR'
 ARGS     ?=
 
-.PHONY: help test demo build lint fmt bench interop ensure-postgres ensure-cc ensure-chromium
+.PHONY: fuzz help test demo build lint fmt bench interop ensure-postgres ensure-cc ensure-chromium
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tes
 	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure|TestPrune' ./postgres
 	$(GO) test -timeout 20m -run 'TestKilledErasures|TestArchiveLog' ./internal/assembly
 	$(GO) test -timeout 20m -v -run 'TestMatrix|TestKilled|TestWithdrawals' ./internal/tamper
+	scripts/fuzz
+
+fuzz: ## feed every decoder of the consent house with made-up input, a minute each
+	scripts/fuzz
 
 demo: ensure-postgres build ## build, then tell the story on a database of its own
 	bin/mahrem demo $(ARGS)

@@ -81,7 +81,7 @@ internal/iystest:
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age golang.org/x/mod
 internal/tamper:
-internal/cli:      domain audit/anchor audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
+internal/cli:      domain consent/signal/tcf audit/anchor audit/bundle audit/page audit/tally audit/wording audit/witness dsar/opendsr/courier dsar/opendsr/conformance vault/keydir migrations server server/token internal/config internal/localpg internal/assembly internal/demo internal/bench; github.com/spf13/cobra github.com/schollz/progressbar/v3 golang.org/x/term
 internal/arch:
 cmd/mahrem:        internal/cli
 cmd/mahrem-verify: privacy audit audit/bundle audit/verdict

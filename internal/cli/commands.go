@@ -15,6 +15,7 @@ func (a *app) commands() []*cobra.Command {
 		a.subjectCommand(),
 		a.consentCommand(),
 		a.noticeCommand(),
+		a.signalCommand(),
 		a.iysCommand(),
 		a.caseCommand(),
 		a.objectionCommand(),

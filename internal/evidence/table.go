@@ -195,6 +195,7 @@ mahrem retention plan - counts what would go, of everybody together
 mahrem retention report ~ retention.applied
 mahrem retention run ~ retention.applied | withheld.erased
 mahrem serve = server.started + server.stopped
+mahrem signal decode - reads what somebody was sent
 mahrem subject show = person.shown
 mahrem subscriber add = subscriber.added (key.created)
 mahrem subscriber list - shows words and addresses of recipients, and nobody
