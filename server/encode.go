@@ -188,12 +188,20 @@ func appendReleased(b []byte, released gate.Released) []byte {
 	return append(b, '}')
 }
 
-type consentAnswer consent.Receipt
+// consentAnswer is what was recorded, with a receipt of it if one was asked for.
+type consentAnswer struct {
+	consent.Receipt
+	issued *issuedReceipt
+}
 
 func (r consentAnswer) appendJSON(b []byte) ([]byte, error) {
 	b = append(b, '{')
+	b = appendString(appendKey(b, "consent_id"), consent.FormatID(r.Record.ID))
 	b = appendString(appendKey(b, "consent_token"), r.Token.String())
-	b = appendLog(appendKey(b, "log"), r.Receipt)
+	if r.issued != nil {
+		b = r.issued.append(appendKey(b, "receipt"))
+	}
+	b = appendLog(appendKey(b, "log"), r.Receipt.Receipt)
 	return append(b, '}'), nil
 }
 

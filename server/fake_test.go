@@ -181,7 +181,11 @@ func (f *fake) Record(_ context.Context, _ privacy.Principal, action consent.Act
 	// The same id again is a repetition.
 	repeated := change.ID != [16]byte{} && change.ID == f.lastChange.ID
 	f.lastAction, f.lastChange = action, change
-	return consent.Receipt{Added: consent.Added{Receipt: receipt(43), Duplicate: repeated}, Token: consent.NewToken(receipt(43))}, f.err
+	id := change.ID
+	if id == ([16]byte{}) {
+		id, _ = consent.ParseID(consentNumber)
+	}
+	return consent.Receipt{Added: consent.Added{Receipt: receipt(43), Duplicate: repeated, Record: consent.Record{ID: id}}, Token: consent.NewToken(receipt(43))}, f.err
 }
 
 func (f *fake) LoadStream(_ context.Context, in io.Reader, options intake.StreamOptions) (intake.StreamResult, error) {
@@ -219,7 +223,7 @@ func (f *fake) Checks(context.Context) []Check {
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	links := &withdrawals{fake: f, offer: link.Offer{Language: "en"}}
-	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -286,6 +290,8 @@ func good(r *route) request {
 		if out.method == "POST" {
 			out.contentType, out.body = "application/x-www-form-urlencoded", "List-Unsubscribe=One-Click"
 		}
+	case pathReceipt:
+		out.target = "/v1/consents/" + consentNumber + "/receipt"
 	case "/v1/cases":
 		out.body = consentOf(out.token, caseBody)
 	case "/v1/cases:close":

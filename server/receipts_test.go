@@ -24,6 +24,7 @@ var withoutReceipt = map[string]string{
 	"GET /readyz":                        "says how the server is",
 	"GET /metrics":                       "says how the server is",
 	"GET /openapi.yaml":                  "is the contract",
+	"GET " + pathKeys:                    "public keys",
 	"GET " + pathMetadata:                "says what the server can do",
 	"GET /.well-known/gpc.json":          "says that the house listens",
 	"GET " + pathOpenDSRDiscovery:        "says what the server can do",

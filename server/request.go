@@ -61,6 +61,7 @@ type consentRequest struct {
 	Jurisdiction  string     `json:"jurisdiction" validate:"max=32"`
 	EffectiveAt   string     `json:"effective_at" validate:"max=40"`
 	ValidUntil    string     `json:"valid_until" validate:"max=40"`
+	Receipt       string     `json:"receipt" validate:"omitempty,oneof=iso27560 kantara"`
 }
 
 type reidentifyRequest struct {

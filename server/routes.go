@@ -49,6 +49,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/consents:link", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, makeLink)},
 	{method: "GET", path: pathWithdraw, run: showWithdrawal},
 	{method: "POST", path: pathWithdraw, run: useWithdrawal},
+	{method: "GET", path: pathReceipt, roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: showReceipt},
+	{method: "GET", path: pathKeys, run: showKeys},
 	{method: "POST", path: "/v1/cases", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, openCase)},
 	{method: "POST", path: "/v1/cases:close", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, closeCase)},
 	{method: "POST", path: "/v1/objections", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, fileObjection)},
@@ -109,6 +111,9 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	if ledger == nil {
 		return consentAnswer{}, refuse(unavailable)
 	}
+	if err := c.mayReceipt(request); err != nil {
+		return consentAnswer{}, err
+	}
 	change := request.change()
 	var err error
 	if change.DataSubject, err = c.find(ctx, request.DataSubject.ref()); err != nil {
@@ -118,7 +123,11 @@ func recordConsent(ctx context.Context, c *call, request *consentRequest) (conse
 	if err == nil && receipt.IsZero() {
 		err = errors.New("consent was recorded without evidence")
 	}
-	return consentAnswer(receipt), err
+	answer := consentAnswer{Receipt: receipt}
+	if err == nil && request.Receipt != "" {
+		answer.issued = c.receiptOf(ctx, receipt.Record.ID, request.Receipt)
+	}
+	return answer, err
 }
 
 // find returns the person whom the caller names. Who may not know whether a person exists

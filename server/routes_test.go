@@ -39,6 +39,8 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/consents:withdraw":          {privacy.RoleService, privacy.RoleDPO},
 		"/v1/consents:link":              {privacy.RoleService, privacy.RoleDPO},
 		pathWithdraw:                     allRoles,
+		pathReceipt:                      {privacy.RoleService, privacy.RoleDPO},
+		pathKeys:                         allRoles,
 		"/v1/cases":                      {privacy.RoleService, privacy.RoleDPO},
 		"/v1/cases:close":                {privacy.RoleService, privacy.RoleDPO},
 		"/v1/objections":                 {privacy.RoleService, privacy.RoleDPO},
@@ -171,7 +173,7 @@ func TestAnswers(t *testing.T) {
 			`"purchases.product_groups":{"value":["grocery.dairy"],"level":"generalized"}},` +
 			`"obligations":[{"id":"no_source_reference","type":"no_source_reference","properties":{}},{"id":"use_before","type":"use_before","properties":{"use_before":"2026-03-01T12:00:00Z"}}],` +
 			`"reasons":[{"code":"basis.lawful","laws":["GDPR-6-1-a"]}],"policy_revision":"2f7d","log":{"index":42,"leaf_hash":"` + leaf + `"}}`,
-		"/v1/consents":          `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
+		"/v1/consents":          `{"consent_id":"` + consentNumber + `","consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/consents:withdraw": `{"consent_token":"AQAAAAAAAAAr","log":{"index":43,"leaf_hash":"` + leaf + `"}}`,
 		"/v1/consents:link":     `{"url":"https://m.example/withdraw/` + linkToken + `","expires_at":"2028-02-29T12:00:00Z","headers":{"List-Unsubscribe":"<https://m.example/withdraw/` + linkToken + `>","List-Unsubscribe-Post":"List-Unsubscribe=One-Click"}}`,
 		"/v1/cases":             `{"case":"` + caseNumber + `","kind":"complaint","recipient":"shop","ends_at":"2026-03-31T12:00:00Z","log":{"index":46,"leaf_hash":"` + leaf + `"}}`,

@@ -26,6 +26,8 @@ type Services struct {
 	// Withdrawer takes several consents back at once, Links lets people do it by a link.
 	Withdrawer ConsentWithdrawer
 	Links      WithdrawalLinks
+	// Receipts issues consent receipts. Nil: their paths answer 503.
+	Receipts   ReceiptIssuer
 	Cases      CaseRegistry
 	Requests   RequestDesk
 	Objections ObjectionDesk

@@ -136,11 +136,6 @@ func stamp(t time.Time) string {
 	return t.UTC().Truncate(time.Microsecond).Format("2006-01-02T15:04:05.999999Z")
 }
 
-// uuid is 16 bytes as text.
-func uuid(id [16]byte) string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-}
-
 // language is that of the text which was shown. Where nobody recorded it, it is not known
 // ("und", BCP 47), and a receipt does not guess.
 func (f *Facts) language() string {

@@ -161,7 +161,7 @@ type isoStanding struct {
 
 // The prefixes of the terms. They are written out in every receipt, so that a reader needs
 // no network to know what it says.
-func context() map[string]string {
+func prefixes() map[string]string {
 	return map[string]string{
 		"dct":    "http://purl.org/dc/terms/",
 		"dpv":    "https://w3id.org/dpv#",
@@ -187,9 +187,9 @@ func words(t policies.Text) []word {
 
 // iso makes the document. id is that of the receipt.
 func (f *Facts) iso(id string, issued time.Time) *isoReceipt {
-	record := uuid(f.Record.ID)
+	record := consent.FormatID(f.Record.ID)
 	return &isoReceipt{
-		Context: context(), ID: "urn:uuid:" + id, Type: "dpv:ConsentReceipt", Identifier: id,
+		Context: prefixes(), ID: "urn:uuid:" + id, Type: "dpv:ConsentReceipt", Identifier: id,
 		Conforms: node{profileReceipt}, Issued: instant(issued),
 		Record: isoRecord{
 			ID: "urn:uuid:" + record, Type: "dpv:ConsentRecord", Identifier: record, Conforms: node{profileRecord},

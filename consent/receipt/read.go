@@ -1,7 +1,9 @@
 package receipt
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -187,4 +189,21 @@ func (r *Receipt) agree() error {
 		return damaged("it says twice what was chosen, and not the same")
 	}
 	return nil
+}
+
+// Parse reads what a receipt says without checking its signature, issuer and times: for
+// showing it, and for nothing else. The error wraps [privacy.ErrDamaged].
+func Parse(token string) (*Receipt, error) {
+	if _, err := splitHeader(token); err != nil {
+		return nil, fmt.Errorf("reading consent receipt: %w", err)
+	}
+	payload, err := base64.RawURLEncoding.Strict().DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		return nil, fmt.Errorf("reading consent receipt: %w", damaged("a part is not base64url"))
+	}
+	r, err := read(payload)
+	if err != nil {
+		return nil, fmt.Errorf("reading consent receipt: %w", err)
+	}
+	return r, nil
 }

@@ -124,12 +124,12 @@ func TestSchemasBothWays(t *testing.T) {
 			if f.Record.Action = action; !action.IsYes() {
 				f.Record.Explicit, f.Record.Categories = false, nil
 			}
-			if document, err := f.document(format, uuid(f.Record.ID), noon); err == nil {
+			if document, err := f.document(format, consent.FormatID(f.Record.ID), noon); err == nil {
 				documents[string(format)] = append(documents[string(format)], document)
 			}
 		}
 	}
-	text, err := json.Marshal(claims{Issuer: issuer, Subject: strings.Repeat("A", 50), Audience: "web_shop", ID: uuid(facts().Record.ID), Format: ISO27560, State: "granted", Receipt: json.RawMessage("{}")})
+	text, err := json.Marshal(claims{Issuer: issuer, Subject: strings.Repeat("A", 50), Audience: "web_shop", ID: consent.FormatID(facts().Record.ID), Format: ISO27560, State: "granted", Receipt: json.RawMessage("{}")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestEveryPurposeOfTheCatalogueHasAReceipt(t *testing.T) {
 // TestTermsHaveAPrefix: a name with a colon means nothing unless the context says what.
 func TestTermsHaveAPrefix(t *testing.T) {
 	t.Parallel()
-	document, err := facts().document(ISO27560, uuid(facts().Record.ID), noon)
+	document, err := facts().document(ISO27560, consent.FormatID(facts().Record.ID), noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestTermsHaveAPrefix(t *testing.T) {
 	if err := json.Unmarshal(document, &value); err != nil {
 		t.Fatal(err)
 	}
-	known := context()
+	known := prefixes()
 	term := func(name string) {
 		if prefix, _, ok := strings.Cut(name, ":"); ok && known[prefix] == "" && prefix != "urn" && prefix != "https" {
 			t.Errorf("%s has no prefix in the context", name)

@@ -12,6 +12,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -98,7 +99,7 @@ func (s *Signer) Sign(facts *Facts, format Format) (Signed, error) {
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // RFC 9562, version 4
 	now := s.config.Now().UTC().Truncate(time.Second)
-	signed := Signed{ID: uuid(id), Format: format, IssuedAt: now, ExpiresAt: now.Add(Lifetime)}
+	signed := Signed{ID: consent.FormatID(id), Format: format, IssuedAt: now, ExpiresAt: now.Add(Lifetime)}
 	document, err := facts.document(format, signed.ID, now)
 	if err != nil {
 		return Signed{}, err

@@ -145,6 +145,10 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 	if err := house.openIdentity(); err != nil { // with a way to send codes
 		t.Fatal(err)
 	}
+	house.Settings.Controller = receiptController
+	if err := house.openReceipts(); err != nil { // with somebody who answers
+		t.Fatal(err)
+	}
 	api, err := house.Server(server.Config{Log: slog.New(slog.DiscardHandler), PublicURL: house.address, RequestTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +226,13 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"],"tcf":"CO+++"}}`, status: 200, left: []audit.Kind{audit.SignalRejected, audit.ConsentObjected}},
 		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"]}}`, status: 200},
 		{route: "GET /.well-known/gpc.json", status: 200},
-		{route: "POST /v1/consents", as: "dpo", body: `{` + person + `,"action":"withdrawn","purpose":"newsletter","channel":"*","source":"unsubscribe_link"}`, status: 201, left: []audit.Kind{audit.ConsentWithdrawn}},
+		{route: "POST /v1/consents", as: "dpo", body: `{` + person + `,"action":"withdrawn","purpose":"newsletter","channel":"*","source":"unsubscribe_link"}`, status: 201, kept: map[string]string{"CONSENT": "consent_id"}, left: []audit.Kind{audit.ConsentWithdrawn}},
+		{route: "GET /v1/consents/{consent_id}/receipt", path: "/v1/consents/$CONSENT/receipt?recipient=web_shop", as: "dpo", status: 200, left: []audit.Kind{audit.KeyCreated, audit.ReceiptIssued}},
+		{route: "GET /v1/consents/{consent_id}/receipt", path: "/v1/consents/$CONSENT/receipt?format=iso27560", as: "shop", status: 200, left: []audit.Kind{audit.ReceiptIssued}},
+		{route: "GET /v1/consents/{consent_id}/receipt", path: "/v1/consents/$CONSENT/receipt", as: "recommender", status: 403}, // the newsletter is not its business
+		{route: "POST /v1/consents", as: "recommender", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_RECOMMENDER"},"action":"refused","purpose":"recommendations","channel":"web","source":"web_form",` +
+			`"receipt":"iso27560"}`, status: 201, left: []audit.Kind{audit.ConsentRefused, audit.ReceiptIssued}},
+		{route: "GET /.well-known/jwks.json", status: 200},
 		{route: "POST /v1/consents:withdraw", as: "dpo", body: `{` + person + `,"purposes":["newsletter","content"],"channels":["*"],"source":"preference_page"}`, status: 201, left: []audit.Kind{audit.ConsentWithdrawn, audit.ConsentWithdrawn}},
 		{route: "POST /v1/consents:withdraw", as: "shop", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"},"purposes":["loyalty"],"channels":["*"],"source":"preference_page","actor":"guardian"}`, status: 201, left: []audit.Kind{audit.ConsentGuardianWithdrawn}},
 		{route: "POST /v1/consents:link", as: "dpo", body: `{` + person + `,"purposes":["newsletter"],"channels":["email"],"language":"tr"}`, status: 201, kept: map[string]string{"LINK": "url"}, left: []audit.Kind{audit.KeyCreated}},

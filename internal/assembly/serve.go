@@ -38,6 +38,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Signals:    h.Signals,
 		Withdrawer: h.Consent,
 		Links:      h.Withdrawals,
+		Receipts:   h.Receipts,
 		Cases:      h.Cases,
 		Requests:   h.Requests,
 		Objections: h.Fulfil,

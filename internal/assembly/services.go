@@ -12,6 +12,7 @@ import (
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/consent/link"
 	"github.com/mahrem/mahrem/consent/notice"
+	"github.com/mahrem/mahrem/consent/receipt"
 	"github.com/mahrem/mahrem/consent/signal"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/dsar/certificate"
@@ -53,6 +54,8 @@ type Services struct {
 	Pseudonyms *Pseudonyms
 	// IYS speaks with Turkey's registry of messages; nil without a brand there.
 	IYS *IYS
+	// Receipts issues consent receipts.
+	Receipts *receipt.Issuer
 	// Certificates certifies erasures, Erasures lists them.
 	Certificates *certificate.Issuer
 	Erasures     *postgres.CertificateStore
@@ -109,6 +112,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openKeyUse,
 		h.openAnchoring,
 		h.openIYS,
+		h.openReceipts,
 	} {
 		if err := open(); err != nil {
 			return err

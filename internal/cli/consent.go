@@ -23,7 +23,7 @@ func (a *app) consentCommand() *cobra.Command {
 		a.consentWithdraw(),
 		a.consentLink(),
 		a.consentChange("object", "Record an objection (GDPR Article 21)", consent.Objected),
-		a.consentShow(), a.consentAt(), a.consentHistory())
+		a.consentShow(), a.consentAt(), a.consentHistory(), a.consentReceipt())
 }
 
 func (a *app) consentChange(verb, short string, action consent.Action) *cobra.Command {
@@ -90,9 +90,10 @@ func (a *app) consentChange(verb, short string, action consent.Action) *cobra.Co
 		}
 		leaf := receipt.LeafHash()
 		document := struct {
+			ConsentID    string     `json:"consent_id"`
 			ConsentToken string     `json:"consent_token"`
 			Log          logPointer `json:"log"`
-		}{receipt.Token.String(), logPointer{receipt.Index(), hex.EncodeToString(leaf[:])}}
+		}{consent.FormatID(receipt.Record.ID), receipt.Token.String(), logPointer{receipt.Index(), hex.EncodeToString(leaf[:])}}
 		return a.screen.print(document, func(w io.Writer) {
 			t := table{}
 			if recorded := string(done); !receipt.Duplicate {
@@ -100,6 +101,7 @@ func (a *app) consentChange(verb, short string, action consent.Action) *cobra.Co
 			} else {
 				t.add("recorded before", recorded)
 			}
+			t.add("consent id", document.ConsentID)
 			t.add("log entry", fmt.Sprint(document.Log.Index))
 			t.add("consent token", document.ConsentToken)
 			t.writeTo(w, "")
@@ -139,6 +141,7 @@ func idFlag(text string) ([16]byte, error) {
 
 // consentRecord is one line of the history.
 type consentRecord struct {
+	ID            string     `json:"consent_id"`
 	Purpose       string     `json:"purpose"`
 	Channel       string     `json:"channel"`
 	Action        string     `json:"action"`
@@ -197,6 +200,7 @@ func consentDocument(s consent.Statement) consentsDocument {
 	}
 	for _, r := range s.Records {
 		record := consentRecord{
+			ID:      consent.FormatID(r.ID),
 			Purpose: string(r.Purpose), Channel: string(r.Channel), Action: string(r.Action), Basis: string(r.Basis),
 			Explicit: r.Explicit, NoticeVersion: r.NoticeVersion, Source: r.Source, Incentive: r.Incentive,
 			Actor: string(r.Actor), Verified: r.GuardianVerified, Language: r.Language, EvidenceRef: r.EvidenceRef,

@@ -73,6 +73,8 @@ type Config struct {
 	Signing Signing `yaml:",inline"`
 	// Delivery says how letters reach people.
 	Delivery Delivery `yaml:",inline"`
+	// Controller says who answers.
+	Controller Controller `yaml:",inline"`
 	// Anchoring says where checkpoints of the log go.
 	Anchoring Anchoring `yaml:",inline"`
 	// IYS says who we are at Turkey's registry of messages.
@@ -186,6 +188,9 @@ var names = map[string]string{
 	"Webhook": "delivery_webhook (MAHREM_DELIVERY_WEBHOOK)", "WebhookSecret": "delivery_webhook_secret (MAHREM_DELIVERY_WEBHOOK_SECRET)",
 	"SMTP": "delivery_smtp (MAHREM_DELIVERY_SMTP)", "SMTPFrom": "delivery_smtp_from (MAHREM_DELIVERY_SMTP_FROM)",
 	"SMTPUser": "delivery_smtp_user (MAHREM_DELIVERY_SMTP_USER)", "SMTPPassword": "delivery_smtp_password (MAHREM_DELIVERY_SMTP_PASSWORD)",
+	"Name": "controller_name", "Address": "controller_address", "Country": "controller_country", "Contact": "controller_contact",
+	"Email": "controller_email", "Phone": "controller_phone", "URL": "controller_url", "Policy": "controller_policy",
+	"Withdrawal": "controller_withdrawal", "Storage": "controller_storage",
 	"AnchorFile": "anchor_file (MAHREM_ANCHOR_FILE)", "AnchorURL": "anchor_url (MAHREM_ANCHOR_URL)", "AnchorEvery": "anchor_every",
 	"IYSCode": "iys_code", "IYSBrand": "iys_brand", "IYSCredentials": "iys_credentials", "IYSAddress": "iys_address", "IYSNotice": "iys_notice", "IYSEvery": "iys_every",
 	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
@@ -212,6 +217,17 @@ var wants = map[string]string{
 	"SMTPUser":      "a name, beside delivery_smtp_password",
 	"SMTPPassword":  "a file that exists, beside delivery_smtp_user",
 
+	"Name":       "a name, beside the other settings of the controller",
+	"Address":    "a postal address in one line, beside controller_name",
+	"Country":    "a country such as CZ, beside controller_name",
+	"Contact":    "whom to turn to, beside controller_name",
+	"Email":      "an e-mail address, beside controller_name",
+	"Phone":      "a telephone number, beside controller_name",
+	"URL":        "a web address, beside controller_name",
+	"Policy":     "the web address of the privacy policy, beside controller_name",
+	"Withdrawal": "the web address at which a consent is taken back, beside controller_name",
+	"Storage":    "the countries in which data are stored, such as CZ DE, beside controller_name",
+
 	"AnchorFile":  "an absolute path",
 	"AnchorURL":   "an https address",
 	"AnchorEvery": "a minute or more, such as 1h",
@@ -233,6 +249,9 @@ func (c Config) validate() error {
 		return err
 	}
 	if err := v.RegisterValidation("ledger", isLedger); err != nil {
+		return err
+	}
+	if err := v.RegisterValidation("countries", areCountries); err != nil {
 		return err
 	}
 	err := v.Struct(c)

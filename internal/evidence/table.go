@@ -19,13 +19,15 @@ POST /access/v1/evaluation = query.answered | query.denied (key.created)
 POST /access/v1/evaluations = query.answered | query.denied (key.created)
 GET /.well-known/authzen-configuration - says where the operations are, to everybody
 POST /v1/audience = audience.answered | audience.denied (key.created)
-POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (key.created)
+POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (receipt.issued key.created)
 POST /v1/signals ~ consent.objected | consent.refused | consent.granted | signal.rejected
 GET /.well-known/gpc.json - says that the house listens, to everybody
 POST /v1/consents:withdraw = consent.withdrawn | consent.guardian_withdrawn
 POST /v1/consents:link ~ key.created
 GET /withdraw/{token} - shows what a link does, and nothing of whose it is
 POST /withdraw/{token} ~ consent.withdrawn
+GET /v1/consents/{consent_id}/receipt = receipt.issued (key.created)
+GET /.well-known/jwks.json - public keys, for everybody
 POST /v1/cases = case.opened (key.created)
 POST /v1/cases:close = case.closed
 POST /v1/objections = request.opened (consent.objected person.restricted key.created)
@@ -110,6 +112,11 @@ mahrem consent grant ~ consent.granted | consent.guardian_granted
 mahrem consent history = person.shown
 mahrem consent link ~ key.created
 mahrem consent object ~ consent.objected
+mahrem consent receipt issue = receipt.issued (key.created)
+mahrem consent receipt keys - prints public keys
+mahrem consent receipt rotate = key.created
+mahrem consent receipt show - reads a file that somebody was given
+mahrem consent receipt verify - reads a file that somebody was given
 mahrem consent refuse ~ consent.refused
 mahrem consent renew ~ consent.renewed
 mahrem consent show = person.shown
@@ -224,5 +231,4 @@ sweeping exports that nobody fetched - destroys copies; that they were made is i
 
 // later are kinds of which the way in is not built yet, each with what it is for.
 const later = `
-receipt.issued - the way in is being built
 `
