@@ -177,6 +177,11 @@ func (s *sheet) ageHolds(p *state, law privacy.Jurisdiction, horizon time.Time) 
 	return horizon
 }
 
+// AgesHold reports whether nobody can have come of age between two moments, under any law.
+func AgesHold(a, b time.Time) bool {
+	return a.UTC().Truncate(profileStep).Equal(b.UTC().Truncate(profileStep))
+}
+
 // String says REDACTED.
 func (Profile) String() string { return privacy.Redacted }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -66,6 +67,22 @@ const sqlConsentClock = `select clock_timestamp()`
 
 const sqlConsentAddBatch = `
 insert into consent.batch (batch_id, digest, row_count) values ($1, $2, $3)`
+
+// Audiences do not see these people until their birth dates have been looked at again, and
+// what they said as children was noted to have ended. A profile that is being made from what
+// was there before is not stored: the change counts even if the profile was marked already.
+const sqlConsentLate = `
+with late as (
+    select p.data_subject_id
+    from gate.profile p
+    where p.data_subject_id = any ($1::uuid[])
+    order by p.data_subject_id
+    for no key update
+)
+update gate.profile p
+set changed = p.changed + 1, fresh_until = '-infinity'
+from late l
+where p.data_subject_id = l.data_subject_id`
 
 // Lists of categories do not fit into unnest; they travel as text with a separator that
 // no category can hold.
@@ -166,10 +183,29 @@ func insertConsentRows(ctx context.Context, tx pgx.Tx, rows []*consentRow, in *c
 		id, in.digest = &in.id, digest.Sum()
 		batch.Queue(sqlConsentAddBatch, in.id, in.digest[:], n)
 	}
+	if late := lateYeses(rows); len(late) > 0 {
+		batch.Queue(sqlConsentLate, late)
+	}
 	batch.Queue(sqlConsentAdd, people, ids, purposes, channels, actions, bases, explicit, categories,
 		notices, sources, incentive, actors, verified, languages, evidence, jurisdictions,
 		effective, recorded, until, salts, commitments, id)
 	return translate(tx.SendBatch(ctx, batch).Close())
+}
+
+// lateYeses returns whom rows call for a profile anew: somebody of them said yes at a moment
+// between which and now a childhood may have ended. Whether one has, only the birth date
+// tells, which nobody opens here.
+func lateYeses(rows []*consentRow) [][16]byte {
+	var late [][16]byte
+	seen := map[privacy.DataSubjectID]bool{}
+	for _, row := range rows {
+		r := &row.record
+		if r.Action.IsYes() && !gate.AgesHold(r.EffectiveAt, r.RecordedAt) && !seen[r.DataSubject] {
+			seen[r.DataSubject] = true
+			late = append(late, r.DataSubject)
+		}
+	}
+	return late
 }
 
 // personPurpose is what dates are counted for.
