@@ -42,6 +42,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Cases:      h.Cases,
 		Requests:   h.Requests,
 		Objections: h.Fulfil,
+		Letters:    letters{h.Settings.Controller, h.options.Now},
 		Identity:   h.Identity,
 		Intake:     h.Loader,
 		Decisions:  h.Archive,
