@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,23 +46,17 @@ func (s *IYSStore) Progress(ctx context.Context, brand int64, name string) (iys.
 // address decides what the next one may open.
 const sqlIYSTurn = `select pg_advisory_xact_lock(4936101, hashint8($1::bigint))`
 
-// Everybody who has one of the addresses, each locked: whoever is being erased is nobody.
+// Everybody who has one of the addresses. The list is as long as it is, whatever the planner
+// thinks: each is looked up by itself.
 const sqlIYSFind = `
-with found as materialized (
-    select distinct q.position, i.data_subject_id
-    from unnest($1::bigint[], $2::text[], $3::bytea[]) as q (position, kind, blind_index)
-    join vault.identifier i on i.kind = q.kind and i.blind_index = q.blind_index
-), locked as materialized (
-    select d.data_subject_id
-    from vault.data_subject d
-    where d.data_subject_id in (select f.data_subject_id from found f) and not d.erasing
-    order by d.data_subject_id
-    for no key update
-)
-select f.position, f.data_subject_id
-from found f
-join locked l on l.data_subject_id = f.data_subject_id
-order by f.position, f.data_subject_id`
+select q.position, i.data_subject_id
+from unnest($1::bigint[], $2::text[], $3::bytea[]) as q (position, kind, blind_index)
+cross join lateral (
+    select v.data_subject_id
+    from vault.identifier v
+    where v.kind = q.kind and v.blind_index = q.blind_index
+    offset 0
+) as i`
 
 const sqlIYSStandings = `
 select data_subject_id, address, type, recipient_type, status, said_at
@@ -150,7 +146,9 @@ func readIYS(ctx context.Context, tx pgx.Tx, b *iys.Batch) ([][]privacy.DataSubj
 	batch := &pgx.Batch{}
 	batch.Queue(sqlIYSTurn, b.Progress.Brand)
 	batch.Queue(sqlIYSFind, positions, kinds, indexes).Query(each([]any{&position, &person}, func() {
-		people[position] = append(people[position], privacy.DataSubjectID(person))
+		if found := privacy.DataSubjectID(person); !slices.Contains(people[position], found) {
+			people[position] = append(people[position], found)
+		}
 		if !seen[person] {
 			seen[person] = true
 			ids = append(ids, person)
@@ -159,8 +157,27 @@ func readIYS(ctx context.Context, tx pgx.Tx, b *iys.Batch) ([][]privacy.DataSubj
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, nil, translate(err)
 	}
+	if err := lockIYS(ctx, tx, people, ids); err != nil {
+		return nil, nil, err
+	}
 	standings, err := readStandings(ctx, tx, ids, b.Progress.Brand)
 	return people, standings, err
+}
+
+// lockIYS locks those who were found, and takes out whoever is being erased.
+func lockIYS(ctx context.Context, tx pgx.Tx, people [][]privacy.DataSubjectID, ids [][16]byte) error {
+	var person [16]byte
+	here := make(map[privacy.DataSubjectID]bool, len(ids))
+	batch := &pgx.Batch{}
+	batch.Queue(sqlConsentLockPeople, ids).Query(each([]any{&person}, func() { here[privacy.DataSubjectID(person)] = true }))
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return translate(err)
+	}
+	for i := range people {
+		people[i] = slices.DeleteFunc(people[i], func(id privacy.DataSubjectID) bool { return !here[id] })
+		slices.SortFunc(people[i], func(a, b privacy.DataSubjectID) int { return bytes.Compare(a[:], b[:]) })
+	}
+	return nil
 }
 
 func readStandings(ctx context.Context, q querier, people [][16]byte, brand int64) ([]iys.Standing, error) {
