@@ -95,7 +95,9 @@ select data_subject_id, consent_id, purpose, channel, action, legal_basis, expli
     notice_version, source, incentive, actor, guardian_verified, language, evidence_ref, jurisdiction,
     case when isfinite(effective_at) then effective_at else '0001-01-01' end,
     case when isfinite(recorded_at) then recorded_at else '0001-01-01' end,
-    case when isfinite(valid_until) or valid_until is null then valid_until else '0001-01-01' end,
+    -- The year 1 stands for none where it is read, and the ledger has none there.
+    case when valid_until is null then null when valid_until = 'infinity' then '0001-01-02 00:00:00+00'
+        else greatest(valid_until, '0001-01-02 00:00:00+00') end,
     salt, commitment, batch_id is not null
 from consent.record
 where commitment >= $1 and ($2::bytea is null or commitment < $2)`
@@ -123,14 +125,25 @@ func (s *consentSource) Rows(ctx context.Context, in proof.Span, each func(proof
 }
 
 const sqlConsentGone = `
-select commitment from consent.gone where batch_id is null and commitment >= $1 and ($2::bytea is null or commitment < $2)`
+select name, in_batch, erasure_digest
+from (
+    select g.commitment as name, false as in_batch, g.erasure_digest
+    from consent.gone g
+    where g.batch_id is null
+    union all
+    select b.digest, true, g.erasure_digest
+    from consent.gone g join consent.batch b on b.batch_id = g.batch_id
+) gone
+where name >= $1 and ($2::bytea is null or name < $2)`
 
 // Gone implements [proof.Source].
-func (s *consentSource) Gone(ctx context.Context, in proof.Span, each func(consent.Commitment) error) error {
+func (s *consentSource) Gone(ctx context.Context, in proof.Span, each func(proof.Gone) error) error {
 	from, to := in.Bounds()
-	var commitment []byte
-	return s.each(ctx, []any{&commitment}, func() error {
-		return each(consent.Commitment(hashOf(commitment)))
+	var g proof.Gone
+	var name, erasure []byte
+	return s.each(ctx, []any{&name, &g.InBatch, &erasure}, func() error {
+		g.Entry, g.Erasure = hashOf(name), audit.Digest(hashOf(erasure))
+		return each(g)
 	}, sqlConsentGone, from, to)
 }
 
@@ -149,14 +162,14 @@ func (s *consentSource) Batches(ctx context.Context, in proof.Span, each func(pr
 }
 
 const sqlConsentMembers = `
-select m.batch_id, m.batch_position, m.commitment, b.digest, coalesce(b.row_count, 0)
+select m.batch_id, m.itself, m.batch_position, m.commitment, b.digest, coalesce(b.row_count, 0)
 from (
-    select batch_id, batch_position, commitment from consent.record where batch_id is not null
+    select batch_id, false as itself, batch_position, commitment from consent.record where batch_id is not null
     union all
-    select batch_id, batch_position, commitment from consent.gone where batch_id is not null
+    select batch_id, false, batch_position, commitment from consent.gone where batch_id is not null
     union all
     -- A batch without any row is to be found too.
-    select e.batch_id, -1, null from consent.batch e
+    select e.batch_id, true, -1, null from consent.batch e
 ) m left join consent.batch b on b.batch_id = m.batch_id
 order by m.batch_id, m.batch_position, m.commitment`
 
@@ -165,7 +178,7 @@ func (s *consentSource) Members(ctx context.Context, each func(proof.Member) err
 	var m proof.Member
 	var position int
 	var commitment, digest []byte
-	return s.each(ctx, []any{&m.Batch, &position, &commitment, &digest, &m.Rows}, func() error {
+	return s.each(ctx, []any{&m.Batch, &m.Itself, &position, &commitment, &digest, &m.Rows}, func() error {
 		m.Position, m.Commitment, m.Digest = position, consent.Commitment(hashOf(commitment)), audit.Digest(hashOf(digest))
 		return each(m)
 	}, sqlConsentMembers)

@@ -5,7 +5,9 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/consent/proof"
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // TestErasureLeavesAProvenLedger: before, after an erasure, after it was swept up and while
@@ -47,4 +49,63 @@ func TestErasureLeavesAProvenLedger(t *testing.T) {
 	whole("after", 2, 3)
 	e.erase(t, jana)
 	whole("when both are gone", 0, 5)
+}
+
+// TestNoRowIsOverlooked: whoever may do everything in the database may also undo constraints,
+// and still no row, whatever it looks like, gets past the comparison.
+func TestNoRowIsOverlooked(t *testing.T) {
+	t.Parallel()
+	db, database := newDB(t)
+	store := NewConsentStore(db, newAuditLog(t, db, auditConfig()))
+	id := privacy.DataSubjectID{1}
+	newPerson(t, db, id)
+	record, event := granted(id, 1)
+	if _, err := store.Add(t.Context(), record, event); err != nil {
+		t.Fatal(err)
+	}
+	record, event = granted(id, 2)
+	if _, err := store.AddBatch(t.Context(), []consent.Record{record}, audit.Event{Principal: event.Principal}); err != nil {
+		t.Fatal(err)
+	}
+	owner := database.OwnerPool(t)
+	if _, err := owner.Exec(t.Context(), `
+		alter table consent.record disable trigger all, drop constraint record_commitment_has_a_length,
+			drop constraint record_end_is_after_start, drop constraint record_batch_has_a_position;
+		alter table consent.gone disable trigger all, drop constraint gone_digests_have_their_length;
+		alter table consent.batch disable trigger all, drop constraint batch_digest_has_its_length`); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := db.VerifyConsents(t.Context(), nil); err != nil || !report.Whole() || report.Rows != 2 {
+		t.Fatalf("untouched: %+v, %v", report, err)
+	}
+	const forge = `
+		insert into consent.record (data_subject_id, consent_id, purpose, channel, action, legal_basis, explicit,
+			notice_version, source, effective_at, recorded_at, salt, commitment, batch_id, batch_position)
+		select data_subject_id, gen_random_uuid(), purpose, channel, action, legal_basis, explicit,
+			notice_version, source, effective_at, recorded_at, salt, `
+	for name, forged := range map[string]string{
+		"empty commitment":   forge + `''::bytea, null, null from consent.record where batch_id is null`,
+		"short commitment":   forge + `'\x00'::bytea, null, null from consent.record where batch_id is null`,
+		"before the batch":   forge + `'\x00', batch_id, -1 from consent.record where batch_id is not null`,
+		"no end is an end":   `update consent.record set valid_until = '0001-01-01 00:00:00+00' where batch_id is null`,
+		"an end before time": `update consent.record set valid_until = '-infinity' where batch_id is null`,
+		"an end after it":    `update consent.record set valid_until = 'infinity' where batch_id is null`,
+		"empty remains":      `insert into consent.gone (commitment, erasure_digest) values ('', '')`,
+		"empty batch":        `insert into consent.batch (batch_id, digest, row_count) values (gen_random_uuid(), '', 1)`,
+	} {
+		tx, err := owner.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), forged); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		report, err := proof.Check(t.Context(), &consentSource{tx}, nil)
+		if err != nil || report.Whole() {
+			t.Errorf("%s is not noticed: %+v, %v", name, report, err)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

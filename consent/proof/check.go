@@ -27,12 +27,12 @@ type Source interface {
 	Rows(ctx context.Context, in Span, each func(row Row) error) error
 	// Bare counts the rows without a commitment.
 	Bare(ctx context.Context) (uint64, error)
-	// Gone are the commitments of erased rows that are in the span and were in no batch.
-	Gone(ctx context.Context, in Span, each func(c consent.Commitment) error) error
+	// Gone are the erased rows whose entries' digests are in the span.
+	Gone(ctx context.Context, in Span, each func(gone Gone) error) error
 	// Batches are those whose digests are in the span.
 	Batches(ctx context.Context, in Span, each func(batch Batch) error) error
-	// Members are all rows of batches, also those that are gone, by batch and position, with
-	// the batch itself at position -1.
+	// Members are all rows of batches, also those that are gone, by batch and position, and
+	// each batch itself.
 	Members(ctx context.Context, each func(member Member) error) error
 	// Erasures are what is left of erased rows, by digest of the erasure and commitment.
 	Erasures(ctx context.Context, each func(digest audit.Digest, c consent.Commitment) error) error
@@ -43,6 +43,15 @@ type Row struct {
 	Record     consent.Record
 	Commitment consent.Commitment
 	InBatch    bool
+}
+
+// Gone is what is left of one erased row.
+type Gone struct {
+	// Entry is what the entry of the row commits to: the row, or its batch.
+	Entry   [32]byte
+	InBatch bool
+	// Erasure is what the entry of the erasure commits to.
+	Erasure audit.Digest
 }
 
 // Batch is rows that have one entry.
@@ -57,6 +66,7 @@ type Batch struct {
 // if there is no such batch.
 type Member struct {
 	Batch      [16]byte
+	Itself     bool // the batch, and no row of it
 	Position   int
 	Commitment consent.Commitment
 	Digest     audit.Digest
@@ -68,7 +78,9 @@ type Span struct{ From, To int } // To is not in it
 
 // Bounds are the digests from which on and before which those of the span are; nil: no bound.
 func (s Span) Bounds() (from, to []byte) {
-	from = binary.BigEndian.AppendUint16(nil, uint16(s.From))
+	if from = []byte{}; s.From > 0 { // what is shorter than a digest is in the first span
+		from = binary.BigEndian.AppendUint16(from, uint16(s.From))
+	}
 	if s.To < 1<<16 {
 		to = binary.BigEndian.AppendUint16(nil, uint16(s.To))
 	}
@@ -105,6 +117,9 @@ type checker struct {
 	total    uint64
 	report   Report
 	names    []name
+	// erased are the erasures that the log has entries of. Only a log that begins later is
+	// asked for them.
+	erased map[audit.Digest]bool
 }
 
 // name is what one entry commits to.
@@ -143,6 +158,11 @@ func (c *checker) run(ctx context.Context) (err error) {
 	if err := c.erasures(ctx); err != nil {
 		return err
 	}
+	if !c.begin.IsZero() {
+		if err := c.findErased(ctx); err != nil {
+			return err
+		}
+	}
 	passes := int(c.total/namesAtOnce) + 1
 	for pass := range passes {
 		span := Span{pass << 16 / passes, (pass + 1) << 16 / passes}
@@ -151,6 +171,40 @@ func (c *checker) run(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+func (c *checker) findErased(ctx context.Context) error {
+	c.erased = map[audit.Digest]bool{}
+	return c.source.Entries(ctx, func(_ uint64, e *audit.Entry) error {
+		if kind, names := namedBy(e); names && kind == nameErasure {
+			c.erased[e.List] = true
+		}
+		return nil
+	})
+}
+
+// gone finds the entry for what is left of a row. Entries are dropped from the oldest on, and
+// a row is recorded before it is erased: so an erasure whose entry may be in the archive has
+// only rows whose entries are there too.
+func (c *checker) gone(g Gone) error {
+	if _, found := c.find(kindOf(g), g.Entry); found && c.erased != nil && !c.erased[g.Erasure] {
+		c.report.found(TombstoneUnbound, nil, "what is left of an erased row (%s), of an erasure that no entry commits to", hex.EncodeToString(g.Entry[:8]))
+	}
+	if g.InBatch {
+		return nil // members has seen it
+	}
+	return c.take(nameRow, g.Entry, TombstoneUnbound, "what is left of an erased row", time.Time{}, !c.begin.IsZero())
+}
+
+func kindOf(g Gone) nameKind {
+	if g.InBatch {
+		return nameBatch
+	}
+	return nameRow
+}
+
+func (c *checker) find(kind nameKind, digest [32]byte) (int, bool) {
+	return slices.BinarySearchFunc(c.names, name{kind: kind, digest: digest}, compareNames)
 }
 
 // span compares the names in one part of all digests.
@@ -184,9 +238,7 @@ func (c *checker) span(ctx context.Context, in Span, first bool) error {
 	if err := c.source.Rows(ctx, in, c.row); err != nil {
 		return err
 	}
-	if err := c.source.Gone(ctx, in, func(g consent.Commitment) error {
-		return c.take(nameRow, g, TombstoneUnbound, "what is left of an erased row", time.Time{}, !c.begin.IsZero())
-	}); err != nil {
+	if err := c.source.Gone(ctx, in, c.gone); err != nil {
 		return err
 	}
 	if err := c.source.Batches(ctx, in, func(b Batch) error {
@@ -229,7 +281,7 @@ func (c *checker) row(r Row) error {
 
 // take finds the entry for something in the ledger.
 func (c *checker) take(kind nameKind, digest [32]byte, damage DamageKind, what string, at time.Time, mayBeArchived bool) error {
-	i, found := slices.BinarySearchFunc(c.names, name{kind: kind, digest: digest}, compareNames)
+	i, found := c.find(kind, digest)
 	switch {
 	case found && c.names[i].found:
 		c.report.found(RowRepeated, &c.names[i].index, "%s is there twice", what)
@@ -267,8 +319,8 @@ func (c *checker) members(ctx context.Context) error {
 			end()
 			at, count, digest = m, 0, consent.NewBatchDigest()
 		}
-		if m.Position < 0 {
-			return nil // the batch itself
+		if m.Itself {
+			return nil
 		}
 		if m.Position != count {
 			digest.Add(consent.Commitment{}) // a gap, which no digest is over
