@@ -223,7 +223,7 @@ func (f *fake) Checks(context.Context) []Check {
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	links := &withdrawals{fake: f, offer: link.Offer{Language: "en"}}
-	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Consents: fakeConsents{f}, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -281,6 +281,8 @@ func good(r *route) request {
 		out.body = consentOf(out.token, consentBody)
 	case "/v1/signals":
 		out.body = consentOf(out.token, signalsBody)
+	case "/v1/consents:show":
+		out.body = consentOf(out.token, showBody)
 	case "/v1/consents:withdraw":
 		out.body = consentOf(out.token, withdrawBody)
 	case "/v1/consents:link":

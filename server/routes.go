@@ -45,6 +45,7 @@ var routes = []route{
 	{method: "POST", path: "/v1/consents", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, recordConsent)},
 	{method: "POST", path: "/v1/signals", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, recordSignals)},
 	{method: "GET", path: gpc.WellKnown, run: showGPC},
+	{method: "POST", path: "/v1/consents:show", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusOK, showConsents)},
 	{method: "POST", path: "/v1/consents:withdraw", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, withdrawConsents)},
 	{method: "POST", path: "/v1/consents:link", roles: []privacy.Role{privacy.RoleService, privacy.RoleDPO}, run: handle(http.StatusCreated, makeLink)},
 	{method: "GET", path: pathWithdraw, run: showWithdrawal},

@@ -36,6 +36,7 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 		"/v1/consents":                   {privacy.RoleService, privacy.RoleDPO},
 		"/v1/signals":                    {privacy.RoleService, privacy.RoleDPO},
 		gpc.WellKnown:                    allRoles,
+		"/v1/consents:show":              {privacy.RoleService, privacy.RoleDPO},
 		"/v1/consents:withdraw":          {privacy.RoleService, privacy.RoleDPO},
 		"/v1/consents:link":              {privacy.RoleService, privacy.RoleDPO},
 		pathWithdraw:                     allRoles,
@@ -82,6 +83,9 @@ func TestEveryRoleOnEveryRoute(t *testing.T) {
 			}
 			if r.path == "/v1/signals" {
 				call.body = consentOf(call.token, signalsBody)
+			}
+			if r.path == "/v1/consents:show" {
+				call.body = consentOf(call.token, showBody)
 			}
 			if r.path == "/v1/consents:withdraw" {
 				call.body = consentOf(call.token, withdrawBody)

@@ -23,6 +23,7 @@ type Services struct {
 	Pseudonyms Pseudonyms
 	Reidentify Reidentifier
 	Consent    ConsentRecorder
+	Consents   ConsentShower
 	// Withdrawer takes several consents back at once, Links lets people do it by a link.
 	Withdrawer ConsentWithdrawer
 	Links      WithdrawalLinks

@@ -233,6 +233,8 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/consents", as: "recommender", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_RECOMMENDER"},"action":"refused","purpose":"recommendations","channel":"web","source":"web_form",` +
 			`"receipt":"iso27560"}`, status: 201, left: []audit.Kind{audit.ConsentRefused, audit.ReceiptIssued}},
 		{route: "GET /.well-known/jwks.json", status: 200},
+		{route: "POST /v1/consents:show", as: "dpo", body: `{` + person + `,"time":"2026-03-06T00:00:00Z","known_at":"2026-03-06T00:00:00Z"}`, status: 200, left: []audit.Kind{audit.PersonShown}},
+		{route: "POST /v1/consents:show", as: "shop", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"}}`, status: 200, left: []audit.Kind{audit.PersonShown}},
 		{route: "POST /v1/consents:withdraw", as: "dpo", body: `{` + person + `,"purposes":["newsletter","content"],"channels":["*"],"source":"preference_page"}`, status: 201, left: []audit.Kind{audit.ConsentWithdrawn, audit.ConsentWithdrawn}},
 		{route: "POST /v1/consents:withdraw", as: "shop", body: `{"data_subject":{"pseudonym":"$PSEUDONYM_WEB_SHOP"},"purposes":["loyalty"],"channels":["*"],"source":"preference_page","actor":"guardian"}`, status: 201, left: []audit.Kind{audit.ConsentGuardianWithdrawn}},
 		{route: "POST /v1/consents:link", as: "dpo", body: `{` + person + `,"purposes":["newsletter"],"channels":["email"],"language":"tr"}`, status: 201, kept: map[string]string{"LINK": "url"}, left: []audit.Kind{audit.KeyCreated}},

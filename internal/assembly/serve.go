@@ -35,6 +35,7 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		Pseudonyms: h.Pseudonyms,
 		Reidentify: reidentifier{way, wordsOf(h.Engine)},
 		Consent:    h.Consent,
+		Consents:   h,
 		Signals:    h.Signals,
 		Withdrawer: h.Consent,
 		Links:      h.Withdrawals,

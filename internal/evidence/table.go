@@ -22,6 +22,7 @@ POST /v1/audience = audience.answered | audience.denied (key.created)
 POST /v1/consents ~ consent.granted | consent.renewed | consent.refused | consent.withdrawn | consent.objected | consent.guardian_granted | consent.guardian_withdrawn (receipt.issued key.created)
 POST /v1/signals ~ consent.objected | consent.refused | consent.granted | signal.rejected
 GET /.well-known/gpc.json - says that the house listens, to everybody
+POST /v1/consents:show = person.shown (key.created)
 POST /v1/consents:withdraw = consent.withdrawn | consent.guardian_withdrawn
 POST /v1/consents:link ~ key.created
 GET /withdraw/{token} - shows what a link does, and nothing of whose it is
