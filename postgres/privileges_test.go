@@ -24,10 +24,23 @@ func TestPrivilegesOfTheApplication(t *testing.T) {
 			and (has_table_privilege($1, c.oid, 'delete') or has_table_privilege($1, c.oid, 'truncate')
 				or has_table_privilege($1, c.oid, 'trigger') or has_table_privilege($1, c.oid, 'references'))`,
 		"changes evidence": `
-			select n.nspname || '.' || c.relname
+			select n.nspname || '.' || c.relname || '.' || a.attname
 			from pg_class c join pg_namespace n on n.oid = c.relnamespace
+			join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 			where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname in ('audit', 'consent', 'policy')
-			and (has_table_privilege($1, c.oid, 'update') or has_any_column_privilege($1, c.oid, 'update'))`,
+			and has_column_privilege($1, c.oid, a.attnum, 'update')
+			-- What beside the evidence may change, column by column. A subscriber is a setting: that
+			-- it was added and removed stands in the log; nothing but its end may be set, and never
+			-- what it is told and where. Of the national registry it is kept what it said last, how
+			-- far reading went and how a message fared: what people chose is in consent.record.
+			and n.nspname || '.' || c.relname || '.' || a.attname <> all (array[
+				'consent.subscriber.removed_at',
+				'consent.iys_standing.status', 'consent.iys_standing.said_at',
+				'consent.iys_sent.outcome', 'consent.iys_sent.code',
+				'consent.iys_exchange.row_number', 'consent.iys_exchange.after', 'consent.iys_exchange.rows_read',
+				'consent.iys_exchange.rows_rejected', 'consent.iys_exchange.rows_nobody', 'consent.iys_exchange.rows_recorded',
+				'consent.iys_exchange.rows_known', 'consent.iys_exchange.rows_held_back', 'consent.iys_exchange.done',
+				'consent.iys_exchange.updated_at'])`,
 		"owns": `
 			select c.relname from pg_class c join pg_roles r on r.oid = c.relowner where r.rolname = $1
 			union all select p.proname from pg_proc p join pg_roles r on r.oid = p.proowner where r.rolname = $1
