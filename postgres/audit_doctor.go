@@ -13,14 +13,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// auditShipped is the schema audit as the migrations make it, one fact a line, in the
-// words of sqlAuditFacts. A test holds it to the migrations.
+// auditShipped is the schemas audit and consent as the migrations make them, one fact a
+// line, in the words of sqlAuditFacts. A test holds it to the migrations.
 //
 //go:embed audit_schema.txt
 var auditShipped string
 
-// SchemaDifference is one fact about the schema of the log, or about who may do what
-// there, that is not as it was shipped.
+// SchemaDifference is one fact about the schema of the log or of the consent ledger, or
+// about who may do what there, that is not as it was shipped.
 type SchemaDifference struct {
 	// Object is the table, function or role concerned.
 	Object string `json:"object"`
@@ -38,24 +38,27 @@ func (d SchemaDifference) String() string {
 	return d.Object + ": missing: " + d.Fact
 }
 
-// sqlAuditFacts reads from the catalogue all that decides what can happen to the log:
+// sqlAuditFacts reads from the catalogue all that decides what can happen to the log and to
+// the consent ledger, with the functions by which an erasure takes rows out of that:
 // tables with their columns, constraints, triggers (and whether they always fire), rules,
 // row policies, functions with a digest of their text, grants, owners and roles. The
 // owner of the schema, whose name is the operator's choice, appears as "the owner".
 // Constraints are without their parentheses, of which a dump and its restore drop some.
 const sqlAuditFacts = `
 with home as (
-    select n.oid, n.nspowner as owner, n.nspacl from pg_namespace n where n.nspname = 'audit'
+    select n.oid, n.nspname, n.nspowner as owner, n.nspacl from pg_namespace n where n.nspname in ('audit', 'consent')
 ), relation as (
-    select c.oid, 'table audit.' || c.relname as object, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl,
+    select c.oid, 'table ' || home.nspname || '.' || c.relname as object, home.owner, c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl,
         c.relrowsecurity, c.relforcerowsecurity, c.relispartition
     from pg_class c, home where c.relnamespace = home.oid and c.relkind not in ('i', 'I', 't', 'c')
 ), routine as (
-    select p.oid, 'function audit.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' as object, p.proowner, p.proacl,
+    select p.oid, 'function ' || n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' as object,
+        n.nspowner as owner, p.proowner, p.proacl,
         p.prokind, p.prosecdef, p.proconfig, p.provolatile, p.prosrc, p.prolang, pg_get_function_result(p.oid) as result
-    from pg_proc p, home where p.pronamespace = home.oid
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname in ('audit', 'consent') or n.nspname = 'vault' and p.proname in ('shred', 'sweep')
 ), fact as (
-    select 'schema audit' as object, 'exists' as fact from home
+    select 'schema ' || nspname as object, 'exists' as fact from home
     union all
     select object, case relkind when 'r' then 'table' when 'p' then 'partitioned table' else 'relation of kind ' || relkind::text end
         || case relpersistence when 'p' then '' else ' of persistence ' || relpersistence::text end
@@ -64,7 +67,7 @@ with home as (
     union all
     select object, 'row security' from relation where relrowsecurity or relforcerowsecurity
     union all
-    select object, 'owned by ' || pg_get_userbyid(relowner) from relation, home where relowner <> home.owner
+    select object, 'owned by ' || pg_get_userbyid(relowner) from relation where relowner <> owner
     union all
     select r.object, 'column ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end
         || case when a.attgenerated <> '' then ' generated' else '' end || case when a.attidentity <> '' then ' identity' else '' end
@@ -95,22 +98,22 @@ with home as (
         || coalesce(', ' || array_to_string(proconfig, ', '), '') || ', text ' || left(encode(sha256(convert_to(prosrc, 'UTF8')), 'hex'), 16)
     from routine
     union all
-    select object, 'owned by ' || pg_get_userbyid(proowner) from routine, home where proowner <> home.owner
+    select object, 'owned by ' || pg_get_userbyid(proowner) from routine where proowner <> owner
     union all
     select o.object, 'grant ' || lower(g.privilege_type) || ' to ' || case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end
         || case when g.is_grantable then ' with grant option' else '' end
-    from home, lateral (
-        select 'schema audit' as object, coalesce(home.nspacl, acldefault('n', home.owner)) as acl, home.owner
+    from (
+        select 'schema ' || h.nspname as object, coalesce(h.nspacl, acldefault('n', h.owner)) as acl, h.owner from home h
         union all select r.object, coalesce(r.relacl, acldefault('r', r.relowner)), r.relowner from relation r
         union all select f.object, coalesce(f.proacl, acldefault('f', f.proowner)), f.proowner from routine f
     ) o, aclexplode(o.acl) g
     where g.grantee <> o.owner
     union all
     select r.object, 'grant ' || lower(g.privilege_type) || ' (' || a.attname || ') to ' || case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end
-    from home, relation r join pg_attribute a on a.attrelid = r.oid and a.attacl is not null, aclexplode(a.attacl) g
-    where g.grantee <> home.owner
+    from relation r join pg_attribute a on a.attrelid = r.oid and a.attacl is not null, aclexplode(a.attacl) g
+    where g.grantee <> r.owner
     union all
-    select 'schema audit', 'default grant ' || lower(g.privilege_type) || ' to ' || case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end
+    select 'schema ' || home.nspname, 'default grant ' || lower(g.privilege_type) || ' to ' || case g.grantee when 0 then 'public' else pg_get_userbyid(g.grantee) end
     from home, pg_default_acl d, aclexplode(d.defaclacl) g
     where (d.defaclnamespace = home.oid or d.defaclnamespace = 0 and d.defaclrole = home.owner) and g.grantee <> home.owner
     union all
@@ -119,11 +122,11 @@ with home as (
         ('replicate', r.rolreplication), ('pass row policies', r.rolbypassrls)) may (what, so)
     where r.rolname in ('mahrem_app', 'mahrem_signer') and may.so
     union all
-    select 'role ' || r.rolname, 'is a member of ' || case when g.oid = home.owner then 'the owner' else g.rolname end
-    from home, pg_roles r join pg_roles g on g.oid <> r.oid and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+    select 'role ' || r.rolname, 'is a member of ' || case when g.oid = h.owner then 'the owner' else g.rolname end
+    from (select distinct owner from home) h, pg_roles r join pg_roles g on g.oid <> r.oid and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
     where r.rolname in ('mahrem_app', 'mahrem_signer')
     union all
-    select 'role ' || r.rolname, 'owns the schema audit' from home join pg_roles r on r.oid = home.owner where r.rolname in ('mahrem_app', 'mahrem_signer')
+    select 'role ' || r.rolname, 'owns the schema ' || home.nspname from home join pg_roles r on r.oid = home.owner where r.rolname in ('mahrem_app', 'mahrem_signer')
     union all
     select 'settings', setting from pg_db_role_setting s, unnest(s.setconfig) setting
     where (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
@@ -134,8 +137,8 @@ with home as (
 )
 select object, fact from fact order by object, fact`
 
-// AuditSchema compares the schema of the log, the triggers that guard it and the rights
-// of those who write it with what the migrations of this release make, and returns what
+// AuditSchema compares the schemas of the log and of the consent ledger, the triggers that
+// guard them and the rights of those who write there with what the migrations of this release make, and returns what
 // differs. It asks the database about itself: whoever has every right there can also lie
 // here. It finds what was switched off and left, not what was put back.
 func (db *DB) AuditSchema(ctx context.Context) ([]SchemaDifference, error) {

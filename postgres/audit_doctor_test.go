@@ -11,7 +11,7 @@ import (
 	"github.com/mahrem/mahrem/internal/pgtest"
 )
 
-var updateSchema = flag.Bool("update-schema", false, "write audit_schema.txt anew after a migration; read the difference while doing so")
+var updateSchema = flag.Bool("update-schema", false, "write audit_schema.txt anew after a migration of the log or the consent ledger; read the difference while doing so")
 
 // TestAuditSchemaIsTheMigrations holds audit_schema.txt to what the migrations make.
 func TestAuditSchemaIsTheMigrations(t *testing.T) {
@@ -90,6 +90,29 @@ func TestAuditSchemaFindsWhatDiffers(t *testing.T) {
 		{
 			"default grants", `alter default privileges in schema audit grant select on tables to public`,
 			[]string{"schema audit: not as shipped: default grant select to public"},
+		},
+		{
+			"a trigger of the consent ledger disabled", `alter table consent.record disable trigger refuse_row_change`,
+			[]string{"table consent.record: missing: trigger always: CREATE TRIGGER refuse_row_change", "table consent.record: not as shipped: trigger disabled: CREATE TRIGGER refuse_row_change"},
+		},
+		{"a trigger of an erasure's remains dropped", `drop trigger refuse_truncate on consent.gone`, []string{"table consent.gone: missing: trigger always: CREATE TRIGGER refuse_truncate"}},
+		{"a grant on the consent ledger", `grant delete on consent.record to mahrem_app`, []string{"table consent.record: not as shipped: grant delete to mahrem_app"}},
+		{"a grant of one column of the consent ledger", `grant update (url) on consent.subscriber to mahrem_app`, []string{"table consent.subscriber: not as shipped: grant update (url) to mahrem_app"}},
+		{"a grant on the consent ledger taken", `revoke insert on consent.batch from mahrem_app`, []string{"table consent.batch: missing: grant insert to mahrem_app"}},
+		{"a right to define beside the consent ledger", `grant create on schema consent to public`, []string{"schema consent: not as shipped: grant create to public"}},
+		{"an index of the consent ledger dropped", `drop index consent.record_consent_id`, []string{"table consent.record: missing: index record_consent_id"}},
+		{
+			"an erasure that leaves nothing", `create or replace function vault.sweep(max_rows integer, only_erasure uuid, out rows_deleted bigint, out people bigint)
+				language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin delete from consent.record; end $$`,
+			[]string{"function vault.sweep(", "function vault.sweep("},
+		},
+		{
+			"an erasure that anybody may carry out", `grant execute on function vault.shred(uuid, uuid, uuid, bytea, bytea, bigint, bigint) to public`,
+			[]string{"function vault.shred("},
+		},
+		{
+			"a function in the consent ledger", `create function consent.undo() returns void language sql as 'select'`,
+			[]string{"function consent.undo(): not as shipped: grant execute to public", "function consent.undo(): not as shipped: returns void"},
 		},
 		{"a setting", `do $$ begin execute format('alter database %I set search_path = elsewhere', current_database()); end $$`, []string{"settings: not as shipped: search_path=elsewhere"}},
 	} {

@@ -17,10 +17,10 @@ type auditSchema struct {
 
 func (a *app) auditDoctor() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Compare the log's triggers, functions and grants with those that were shipped", Args: cobra.NoArgs,
-		Long: `Compare everything that decides what can happen to the log in the database with what
-the migrations of this release make: tables, columns and constraints of the schema
-audit, triggers and whether they always fire, rules, row policies, the text of
+		Use: "doctor", Short: "Compare triggers, functions and grants of log and consent ledger with those that were shipped", Args: cobra.NoArgs,
+		Long: `Compare everything that decides what can happen to the log and to the consent ledger in
+the database with what the migrations of this release make: tables, columns and
+constraints of the schemas audit and consent, the functions of an erasure, triggers and whether they always fire, rules, row policies, the text of
 functions, owners, grants, what the database roles of the application may do, and
 settings that would let an entry be lost after it was acknowledged. Each difference is
 named, and the exit code is then 1. Nothing is changed.
@@ -45,7 +45,7 @@ left so. What was done meanwhile, audit verify and kept checkpoints find.`,
 				return err
 			}
 			if !document.AsShipped {
-				return fmt.Errorf("%d facts about the log's schema are not as shipped", len(differences))
+				return fmt.Errorf("%d facts about the schema of log and consent ledger are not as shipped", len(differences))
 			}
 			return nil
 		},
@@ -56,7 +56,7 @@ left so. What was done meanwhile, audit verify and kept checkpoints find.`,
 
 func writeSchemaDifferences(w io.Writer, differences []assembly.SchemaDifference) {
 	if len(differences) == 0 {
-		_, _ = fmt.Fprintln(w, "OK, the schema of the log, its triggers, functions and grants are as shipped")
+		_, _ = fmt.Fprintln(w, "OK, the schemas of log and consent ledger, their triggers, functions and grants are as shipped")
 		return
 	}
 	t := table{header: []string{"object", "", "fact"}}
