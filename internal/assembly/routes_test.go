@@ -212,6 +212,7 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 	calls := []routeCall{
 		{route: "POST /v1/query", as: "shop", body: question, status: 200, kept: map[string]string{"DECISION": "decision_id"}, left: []audit.Kind{audit.QueryAnswered}},
 		{route: "POST /v1/query", as: "shop", body: strings.Replace(question, "P-77", "nobody", 1), status: 200, left: []audit.Kind{audit.QueryDenied}},
+		{route: "POST /v1/query", as: "shop", body: strings.TrimSuffix(question, "}") + `,"signals":{"tcf":"CO+++"}}`, status: 200, left: []audit.Kind{audit.SignalRejected, audit.QueryAnswered}},
 		{route: "POST /v1/query:batch", as: "shop", body: question + "\n" + question + "\n", status: 200, left: []audit.Kind{audit.QueryAnswered, audit.QueryAnswered}},
 		{route: "POST /access/v1/evaluation", as: "shop", body: `{"subject":{"type":"service","id":"web_shop"},"action":{"name":"personalize","properties":{"purpose":"greeting"}},` +
 			`"resource":{"type":"profile","id":"$PSEUDONYM_WEB_SHOP"},"context":{"channel":"web"}}`, status: 200, left: []audit.Kind{audit.QueryAnswered}},
