@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"time"
@@ -52,6 +53,11 @@ type consentPart struct {
 	NoticeVersion string     `json:"notice_version"`
 	Source        string     `json:"source"`
 	Incentive     bool       `json:"incentive"`
+	Actor         string     `json:"actor"`
+	Verified      bool       `json:"guardian_verified"`
+	Language      string     `json:"language,omitempty"`
+	EvidenceRef   string     `json:"evidence_ref,omitempty"`
+	Jurisdiction  string     `json:"jurisdiction,omitempty"`
 	EffectiveAt   time.Time  `json:"effective_at"`
 	RecordedAt    time.Time  `json:"recorded_at"`
 	ValidUntil    *time.Time `json:"valid_until,omitempty"`
@@ -61,7 +67,8 @@ func newConsentPart(r *consent.Record, title string) consentPart {
 	part := consentPart{
 		Purpose: string(r.Purpose), Title: title, Channel: string(r.Channel), Action: string(r.Action),
 		LegalBasis: string(r.Basis), Explicit: r.Explicit, Categories: texts(r.Categories), NoticeVersion: r.NoticeVersion,
-		Source: r.Source, Incentive: r.Incentive, EffectiveAt: r.EffectiveAt, RecordedAt: r.RecordedAt,
+		Source: r.Source, Incentive: r.Incentive, Actor: string(cmp.Or(r.Actor, consent.ByDataSubject)), Verified: r.GuardianVerified,
+		Language: r.Language, EvidenceRef: r.EvidenceRef, Jurisdiction: string(r.Jurisdiction), EffectiveAt: r.EffectiveAt, RecordedAt: r.RecordedAt,
 	}
 	if !r.ValidUntil.IsZero() {
 		part.ValidUntil = &r.ValidUntil

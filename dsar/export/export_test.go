@@ -63,6 +63,11 @@ func ayse(h *house) *held {
 	p.consents = []consent.Record{
 		{ID: [16]byte{1}, Purpose: "newsletter", Channel: "email", Action: consent.Granted, Basis: privacy.Consent, NoticeVersion: "2026-01", Source: "web_form", EffectiveAt: testTime.AddDate(0, -3, 0), RecordedAt: testTime.AddDate(0, -3, 0), ValidUntil: testTime.AddDate(1, 0, 0)},
 		{ID: [16]byte{2}, Purpose: "newsletter", Channel: "email", Action: consent.Withdrawn, Basis: privacy.Consent, NoticeVersion: "2026-01", Source: "web_form", EffectiveAt: testTime.AddDate(0, -1, 0), RecordedAt: testTime.AddDate(0, -1, 0)},
+		{
+			ID: [16]byte{3}, Purpose: "newsletter", Channel: "email", Action: consent.GuardianGranted, Basis: privacy.Consent, NoticeVersion: "2026-02", Source: "letter",
+			Actor: consent.ByGuardian, GuardianVerified: true, Language: "cs-CZ", EvidenceRef: "form/4711", Jurisdiction: "CZ",
+			EffectiveAt: testTime.AddDate(0, 0, -1), RecordedAt: testTime.AddDate(0, 0, -1),
+		},
 	}
 	// One product group, told twenty thousand days after 1970.
 	ledger := append([]byte{1, 1, byte(len("g:baby.diapers"))}, "g:baby.diapers"...)
@@ -188,8 +193,11 @@ func TestExportOfEverything(t *testing.T) {
 	if d.Redactions != 5 || result.Redacted != 5 {
 		t.Errorf("%d and %d redactions", d.Redactions, result.Redacted)
 	}
-	if len(d.Consents) != 2 || d.Consents[1].Action != "withdrawn" || d.Consents[0].ValidUntil == nil || d.Consents[1].ValidUntil != nil {
+	if len(d.Consents) != 3 || d.Consents[1].Action != "withdrawn" || d.Consents[0].ValidUntil == nil || d.Consents[1].ValidUntil != nil {
 		t.Errorf("consents %+v", d.Consents)
+	}
+	if c := d.Consents[2]; d.Consents[0].Actor != "data_subject" || c.Actor != "guardian" || !c.Verified || c.Language != "cs-CZ" || c.EvidenceRef != "form/4711" || c.Jurisdiction != "CZ" {
+		t.Errorf("who acted, and by which evidence: %+v", d.Consents)
 	}
 	if len(d.Inferences) != 2 || d.Inferences[0].Attribute != "persona" || d.Inferences[1].Group != "baby.diapers" ||
 		d.Inferences[1].LastTold != "2024-10-04" || len(d.Inferences[1].PointsTo) == 0 || d.Inferences[1].PointsTo[0].Threshold == 0 {

@@ -150,13 +150,18 @@ func (w *writing) indexConsents(p *pageWriter) {
 		p.note("none")
 		return
 	}
-	p.table("at", "purpose", "channel", "choice", "basis", "source", "notice", "until")
+	p.table("at", "purpose", "channel", "choice", "by", "basis", "source", "notice", "language", "law", "evidence", "until")
 	for _, c := range w.dossier.consents {
 		until := ""
 		if c.ValidUntil != nil {
 			until = stamp(*c.ValidUntil)
 		}
-		p.row(stamp(c.EffectiveAt), c.Title, w.title("channel", c.Channel), p.say("action."+c.Action), say(w.language, "basis."+c.LegalBasis, c.LegalBasis), c.Source, c.NoticeVersion, until)
+		by := p.say("actor." + c.Actor)
+		if c.Verified {
+			by += ", " + p.say("guardian_verified")
+		}
+		p.row(stamp(c.EffectiveAt), c.Title, w.title("channel", c.Channel), p.say("action."+c.Action), by, say(w.language, "basis."+c.LegalBasis, c.LegalBasis),
+			c.Source, c.NoticeVersion, c.Language, c.Jurisdiction, c.EvidenceRef, until)
 	}
 	p.end()
 }

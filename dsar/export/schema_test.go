@@ -7,6 +7,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
 )
 
@@ -56,6 +57,28 @@ func TestDataFitsItsSchema(t *testing.T) {
 				if err := validate(strings.Replace(files[DataName], field, `"other"`, 1)); err == nil {
 					t.Errorf("%s: without %s it fits as well", kind, field)
 				}
+			}
+		}
+	}
+}
+
+// TestEveryActionHasWords: nobody has to read a word of the program, in any language.
+func TestEveryActionHasWords(t *testing.T) {
+	t.Parallel()
+	var keys []string
+	for _, action := range []consent.Action{
+		consent.Granted, consent.Renewed, consent.Refused, consent.Withdrawn, consent.Expired, consent.Objected,
+		consent.GuardianGranted, consent.GuardianWithdrawn,
+	} {
+		keys = append(keys, "action."+string(action), "kind."+string(action.Kind()))
+	}
+	for _, actor := range []consent.Actor{consent.ByDataSubject, consent.ByGuardian, consent.ByAgent, consent.ByRegistry, consent.BySystem} {
+		keys = append(keys, "actor."+string(actor))
+	}
+	for _, key := range keys {
+		for _, language := range Languages() {
+			if say(language, key, "") == "" {
+				t.Errorf("%s has no word in %s", key, language)
 			}
 		}
 	}
