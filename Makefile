@@ -17,7 +17,7 @@ test: ensure-postgres ensure-cc ensure-chromium lint ## check style, run all tes
 	$(GO) test -race -short -p 2 -timeout 20m ./...
 	$(GO) test -timeout 20m ./policies ./gate ./internal/bench ./dsar/clock ./dsar/ledger ./audit/page ./audit/tally
 	$(GO) test -timeout 20m -run TestErasureOutlivesARestore ./internal/demo
-	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure|TestPrune' ./postgres
+	$(GO) test -timeout 20m -run 'TestHoldAgainstErasure|TestHoldRacesErasure|TestPrune|TestKilledChanges|TestIYSMillionRows' ./postgres
 	$(GO) test -timeout 20m -run 'TestKilledErasures|TestArchiveLog' ./internal/assembly
 	$(GO) test -timeout 20m -v -run 'TestMatrix|TestKilled|TestWithdrawals' ./internal/tamper
 	scripts/fuzz
