@@ -144,6 +144,18 @@ func (s *Service) Record(ctx context.Context, by privacy.Principal, action Actio
 	return s.add(ctx, by, action, change)
 }
 
+// MayRecord reports whether the caller may record that action about that purpose: everybody
+// who may record anything records a no.
+func (s *Service) MayRecord(by privacy.Principal, action Action, purpose privacy.Purpose) bool {
+	switch by.Role {
+	case privacy.RoleDPO:
+		return true
+	case privacy.RoleService:
+		return !action.IsYes() || s.config.MayGrant != nil && s.config.MayGrant(by.Recipient, purpose)
+	}
+	return false
+}
+
 // add validates first, so that a caller learns nothing about a person from an error
 // about their own input.
 func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, change Change) (Receipt, error) {
@@ -154,7 +166,7 @@ func (s *Service) add(ctx context.Context, by privacy.Principal, action Action, 
 	if err != nil {
 		return Receipt{}, err
 	}
-	if action.IsYes() && by.Role != privacy.RoleDPO && (s.config.MayGrant == nil || !s.config.MayGrant(by.Recipient, record.Purpose)) {
+	if !s.MayRecord(by, action, record.Purpose) {
 		return Receipt{}, fmt.Errorf("recording a grant for a purpose that is not the recipient's: %w", privacy.ErrForbidden)
 	}
 	if err := s.checkShown(ctx, &record); err != nil {

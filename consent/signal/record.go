@@ -20,6 +20,8 @@ type Ledger interface {
 	Record(ctx context.Context, by privacy.Principal, action consent.Action, change consent.Change) (consent.Receipt, error)
 	// Show returns the history of the person.
 	Show(ctx context.Context, id privacy.DataSubjectID) (consent.Statement, error)
+	// MayRecord reports whether the caller may record that action about that purpose.
+	MayRecord(by privacy.Principal, action consent.Action, purpose privacy.Purpose) bool
 }
 
 // Purposes are those of the catalogue in force, with the signals that bind them.
@@ -145,6 +147,10 @@ func (r *Recorder) one(ctx context.Context, by privacy.Principal, seen *Sighting
 		return result, nil
 	case choice.Answer == Yes && (seen.NoticeVersion == "" || seen.EvidenceRef == ""):
 		result.Outcome = YesNotProven
+		return result, nil
+	case choice.Answer == Yes && !r.ledger.MayRecord(by, consent.Granted, purpose):
+		// Before the ledger is looked at: whether it has the yes is not theirs to know.
+		result.Outcome = YesNotAllowed
 		return result, nil
 	case choice.Answer == Yes:
 		result.Action = consent.Granted

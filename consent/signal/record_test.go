@@ -58,6 +58,10 @@ func (b *book) Show(context.Context, privacy.DataSubjectID) (consent.Statement, 
 	return consent.Statement{Records: slices.Clone(b.records)}, nil
 }
 
+func (b *book) MayRecord(_ privacy.Principal, action consent.Action, _ privacy.Purpose) bool {
+	return !b.deny || !action.IsYes()
+}
+
 func (b *book) Subject(context.Context, privacy.DataSubjectID) (audit.Subject, error) {
 	return audit.Subject{ID: visitor}, nil
 }
@@ -149,6 +153,13 @@ func TestRecorderRefuses(t *testing.T) {
 	t.Parallel()
 	all := readPrecedence(t).Strings["all"]
 	b := &book{now: asked, deny: true}
+	if diff := cmp.Diff([]string{"ads tcf yes_not_allowed", "statistics tcf yes_not_allowed"}, record(t, b, signal.Given{TCF: all}, true)); diff != "" {
+		t.Error(diff)
+	}
+	// Nor does somebody who may not record a yes learn that the ledger has it.
+	b.deny = false
+	record(t, b, signal.Given{TCF: all}, true)
+	b.deny = true
 	if diff := cmp.Diff([]string{"ads tcf yes_not_allowed", "statistics tcf yes_not_allowed"}, record(t, b, signal.Given{TCF: all}, true)); diff != "" {
 		t.Error(diff)
 	}
