@@ -69,7 +69,13 @@ func TestEveryActionHasAReceipt(t *testing.T) {
 			if r.Action != string(action) || r.State != "withdrawn" || r.Explicit || !bytes.Contains(r.Document, []byte(status)) || r.Language != "und" {
 				t.Errorf("%s on %s says %+v", action, basis, r)
 			}
-			_, err = newSigner(t, handle).Sign(f, Kantara)
+			given, err := newSigner(t, handle).Sign(f, Kantara)
+			if err == nil {
+				// What the ledger does not call explicit no receipt does.
+				if r, _, err := Verify(given.Token, keys, noon); err != nil || r.Explicit {
+					t.Errorf("%s on %s as Kantara: explicit %t, %v", action, basis, r != nil && r.Explicit, err)
+				}
+			}
 			var field *privacy.FieldError
 			if action.IsYes() != (err == nil) || !action.IsYes() && !errors.As(err, &field) {
 				t.Errorf("%s as Kantara: %v", action, err)
