@@ -124,10 +124,11 @@ func (i *Issuer) Issue(ctx context.Context, by privacy.Principal, request Reques
 	if err != nil {
 		return Issued{}, fmt.Errorf("finding the choice of a receipt: %w", err)
 	}
-	if by.Role == privacy.RoleService && !request.Recorded && (i.config.MayKnow == nil || !i.config.MayKnow(recipient, record.Purpose)) {
+	mayKnow := by.Role == privacy.RoleDPO || i.config.MayKnow != nil && i.config.MayKnow(recipient, record.Purpose)
+	if !mayKnow && !request.Recorded {
 		return Issued{}, fmt.Errorf("issuing a receipt of a purpose that is not the recipient's: %w", privacy.ErrNotFound)
 	}
-	return i.issue(ctx, by, names, record, request.Format)
+	return i.issue(ctx, by, names, record, request.Format, mayKnow)
 }
 
 // recipientOf is whose pseudonym stands in the receipt.
@@ -145,7 +146,7 @@ func recipientOf(by privacy.Principal, wanted privacy.RecipientID) (privacy.Reci
 	return wanted, nil
 }
 
-func (i *Issuer) issue(ctx context.Context, by privacy.Principal, names *pseudonym.Pseudonyms, record consent.Record, format Format) (Issued, error) {
+func (i *Issuer) issue(ctx context.Context, by privacy.Principal, names *pseudonym.Pseudonyms, record consent.Record, format Format, mayKnow bool) (Issued, error) {
 	signer, err := i.signer(ctx)
 	if err != nil {
 		return Issued{}, err
@@ -157,6 +158,9 @@ func (i *Issuer) issue(ctx context.Context, by privacy.Principal, names *pseudon
 	statement, err := i.config.Statements.Show(ctx, record.DataSubject)
 	if err != nil {
 		return Issued{}, err
+	}
+	if !mayKnow { // a no, which everybody may bring: what else the ledger has is not theirs to know
+		statement = consent.NewStatement([]consent.Record{record}, statement.At)
 	}
 	if facts.Standing, err = standingOf(statement, &record, facts.Purpose.Marketing); err != nil {
 		return Issued{}, err
