@@ -150,7 +150,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 		return err
 	}
 	if c.report.Bare = bare; bare > 0 {
-		c.report.found(RowBare, nil, "%d rows have no commitment: nothing shows when they came or that they were not changed", bare)
+		c.report.found(RowBare, nil, "rows without a commitment: %d; nothing shows when they came or that they were not changed", bare)
 	}
 	if err := c.members(ctx); err != nil {
 		return err

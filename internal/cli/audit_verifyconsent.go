@@ -16,6 +16,10 @@ func writeConsentProof(w io.Writer, r *proof.Report) {
 	if r.Nameless > 0 {
 		_, _ = fmt.Fprintf(w, "%d entries about consent are from before rows had commitments: they name no row.\n", r.Nameless)
 	}
+	if r.Bare > 0 {
+		_, _ = fmt.Fprintf(w, "%d rows of the consent ledger have no commitment. They are from a release before rows had one, or were written past Mahrem;\n"+
+			"no entry says what they were. How to tell these apart, and what to do with them: docs/operations.md, \"Consents without a commitment\".\n", r.Bare)
+	}
 	if r.Whole() {
 		_, _ = fmt.Fprintf(w, "OK, consent ledger: %d rows, %d erased, as the log says\n", r.Rows, r.Gone)
 		return
