@@ -46,6 +46,7 @@ bench: ensure-postgres build ## measure: Go benchmarks, then the policies, reque
 	bin/mahrem bench policy
 	bin/mahrem bench dsar
 	bin/mahrem bench audit
+	bin/mahrem bench consent
 	bin/mahrem bench gate
 	bin/mahrem bench intake
 

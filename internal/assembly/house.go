@@ -208,6 +208,9 @@ func (h *House) VerifyLog(ctx context.Context, progress func(done, total uint64)
 	return postgres.VerifyAuditLogByKeys(ctx, h.DB, h.Settings.Origin, h.signing.keys(), progress, kept...)
 }
 
+// ConsentLedger is what the consents of this house are added to.
+func (h *House) ConsentLedger() *postgres.ConsentStore { return postgres.NewConsentStore(h.DB, h.Log) }
+
 // VerifyConsents compares the consent ledger with the log. Progress may be nil.
 func (h *House) VerifyConsents(ctx context.Context, progress func(done, total uint64)) (proof.Report, error) {
 	return h.DB.VerifyConsents(ctx, progress)

@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR(), a.benchAudit())
+	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR(), a.benchAudit(), a.benchConsent())
 }
 
 func (a *app) benchGate() *cobra.Command {

@@ -89,6 +89,7 @@ mahrem auditd init - makes a key that signs nothing yet and opens nobody
 mahrem auditd status - shows what the signer remembers, from its own directory
 mahrem bench audience - works on a house of its own, which is gone afterwards
 mahrem bench audit - works on a house of its own, which is gone afterwards
+mahrem bench consent - works on a house of its own, which is gone afterwards
 mahrem bench dsar - works on a house of its own, which is gone afterwards
 mahrem bench gate - works on a house of its own, which is gone afterwards
 mahrem bench intake - works on a house of its own, which is gone afterwards
