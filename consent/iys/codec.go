@@ -151,7 +151,8 @@ const (
 const maxTransaction = 64
 
 // movement checks what was read, or says what is wrong. It is less strict than [Check]:
-// what the registry has taken binds us.
+// what the registry has taken binds us. Least of all with a refusal: one of which it is
+// known whose it is, and when, binds whatever else is wrong with it.
 func (w *wire) movement() (Movement, Reason) {
 	m := Movement{
 		Consent: Consent{
@@ -169,6 +170,8 @@ func (w *wire) movement() (Movement, Reason) {
 		return m, BadRecipientType
 	case m.Status != Approved && m.Status != Refused:
 		return m, BadStatus
+	case m.Status == Refused:
+		return w.refusal(m)
 	case !m.Source.IsSender() && !m.Source.IsRegistry() && (m.Source != "" || m.RecipientType != Merchant):
 		return m, BadSource
 	case !isTransaction(m.TransactionID):
@@ -186,6 +189,23 @@ func (w *wire) movement() (Movement, Reason) {
 		}
 	}
 	if m.At.IsZero() && m.CreatedAt.IsZero() {
+		return m, BadDate
+	}
+	return m, ""
+}
+
+// refusal keeps of a refusal what can be read. Where its own time cannot, that of the
+// registry serves; without either nobody can say what it comes after.
+func (w *wire) refusal(m Movement) (Movement, Reason) {
+	if !m.Source.IsSender() && !m.Source.IsRegistry() {
+		m.Source = ""
+	}
+	if !isTransaction(m.TransactionID) {
+		m.TransactionID = ""
+	}
+	m.At, _ = ParseTime(w.ConsentDate)
+	m.CreatedAt, _ = ParseTime(w.CreationDate)
+	if m.EffectiveAt().IsZero() {
 		return m, BadDate
 	}
 	return m, ""

@@ -114,6 +114,40 @@ func TestFileReaderSaysWhatIsWrongWithARow(t *testing.T) {
 	}
 }
 
+// A refusal binds whatever is wrong with it, as long as it is known whose it is and when.
+func TestARefusalIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	good := "2020-10-29 23:58:53,a1,ornek@mail.com,BIREYSEL,EPOSTA,RET,2017-06-28 19:39:28,HS_WEB\n"
+	for _, c := range []struct {
+		old, new string
+		want     string // when it was said
+	}{
+		{"HS_WEB", "", "2017-06-28 19:39:28"},
+		{"HS_WEB", "SOMEWHERE", "2017-06-28 19:39:28"},
+		{"a1", "a 1", "2017-06-28 19:39:28"},
+		{"2020-10-29 23:58:53", "yesterday", "2017-06-28 19:39:28"},
+		{"2017-06-28 19:39:28", "2015-04-30 23:59:59", "2015-04-30 23:59:59"},
+		{"2017-06-28 19:39:28", "2017-02-30 19:39:28", "2020-10-29 23:58:53"},
+		{"2017-06-28 19:39:28", "", "2020-10-29 23:58:53"},
+	} {
+		rows, reasons, err := readAll(header + strings.Replace(good, c.old, c.new, 1))
+		if err != nil || len(rows) != 1 || len(reasons) != 0 {
+			t.Errorf("%q for %q: %d rows, %v, %v", c.new, c.old, len(rows), reasons, err)
+			continue
+		}
+		at := rows[0].At
+		if at == "" {
+			at = rows[0].Created
+		}
+		if rows[0].Status != "RET" || at != strings.Replace(c.want, " ", "T", 1)+"+03:00" {
+			t.Errorf("%q for %q: %s at %s", c.new, c.old, rows[0].Status, at)
+		}
+	}
+	if _, reasons, _ := readAll(header + strings.NewReplacer("2017-06-28 19:39:28", "", "2020-10-29 23:58:53", "").Replace(good)); len(reasons) != 1 {
+		t.Errorf("a refusal of no time: %v", reasons)
+	}
+}
+
 func TestDecodePage(t *testing.T) {
 	t.Parallel()
 	page, err := iys.DecodePage([]byte(`{"after":"1604423100000_05","list":[
