@@ -80,12 +80,12 @@ var elsewhere = map[string]string{
 	"mahrem dsar resume":  "dsar",
 	"mahrem dsar extend":  "dsar",
 	"mahrem dsar pause":   "dsar",
-	// A full partition, a letter that arrives, a person come back, an open certificate, a
-	// request from outside: no script has them.
+	// A full partition, a person come back, an open certificate, a request from outside:
+	// no script has them.
 	"mahrem audit archive":     "internal/assembly",
 	"mahrem certificate issue": "dsar/certificate",
-	"mahrem dsar deliveries":   "dsar/outbox",
 	"mahrem erasure check":     "internal/assembly",
+	"mahrem audience refresh":  "internal/assembly", // a birthday
 	// A registry that answers.
 	"mahrem iys export":     "internal/assembly",
 	"mahrem iys pull":       "internal/assembly",
