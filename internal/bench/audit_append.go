@@ -46,18 +46,15 @@ type round struct {
 	p99  time.Duration
 }
 
-// callFor has that many callers call until the time is over.
+// callFor has that many callers call until the time is over, each at least once.
 func callFor(callers int, length time.Duration, call func() error) (round, error) {
 	times, errs := make([][]time.Duration, callers), make([]error, callers)
 	began := time.Now()
 	var running sync.WaitGroup
 	for i := range callers {
 		running.Go(func() {
-			for {
-				start := time.Now()
-				if start.Sub(began) >= length {
-					return
-				}
+			for start := began; start.Sub(began) < length; {
+				start = time.Now()
 				if errs[i] = call(); errs[i] != nil {
 					return
 				}
