@@ -518,6 +518,16 @@ func TestEraseLeavesNoRow(t *testing.T) {
 		}
 		return n
 	}
+	for _, sql := range []string{
+		`insert into consent.iys_standing (data_subject_id, brand, address, type, recipient_type, status, said_at)
+			values ($1, 1, '\x000102030405060708090a0b0c0d0e0f', 'MESAJ', 'BIREYSEL', 'RET', now())`,
+		`insert into consent.iys_sent (data_subject_id, brand, request, position, address, type, status, said_at)
+			values ($1, 1, 'r1', 0, '\x000102030405060708090a0b0c0d0e0f', 'MESAJ', 'ONAY', now())`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql, [16]byte(p.id)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, table := range personTables(t, e.database) {
 		if count(table) == 0 {
 			t.Errorf("addPerson puts nothing into %s, so erasing it is not tested", table)
