@@ -90,11 +90,36 @@ func (f file) generate() ([]byte, error) {
 	if f.numbered {
 		material.Key[0].KeyId, material.PrimaryKeyId = 1, 1
 	}
+	return f.encode(material)
+}
+
+// encode returns the keys of a keyset as Tink's JSON, in clear.
+func (f file) encode(material *tink_go_proto.Keyset) ([]byte, error) {
 	var out bytes.Buffer
 	if err := keyset.NewJSONWriter(&out).Write(material); err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", f.name, err)
 	}
 	return out.Bytes(), nil
+}
+
+// rotated returns a keyset with one key more, which is used from now on, as Tink's JSON.
+func (f file) rotated(handle *keyset.Handle) ([]byte, error) {
+	manager := keyset.NewManagerFromHandle(handle)
+	id, err := manager.Add(f.template)
+	if err == nil {
+		err = manager.SetPrimary(id)
+	}
+	if err == nil {
+		handle, err = manager.Handle()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("adding a key to %s: %w", f.name, err)
+	}
+	content, err := f.encode(insecurecleartextkeyset.KeysetMaterial(handle))
+	if err == nil && len(content) > maxKeyFile {
+		err = fmt.Errorf("adding a key to %s: there are too many in it: %w", f.name, privacy.ErrConflict)
+	}
+	return content, err
 }
 
 // read opens the keyset at dir/f.name. Errors name the file and what to do, and never

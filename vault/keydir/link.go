@@ -38,19 +38,8 @@ func (k *Keys) Links() (tink.AEAD, error) {
 // EnsureLinks makes the key that seals links unless there is one, and reports whether it
 // did. Of several processes that do so at once, one makes it.
 func (k *Keys) EnsureLinks() (created bool, err error) {
-	f := linkFile()
-	path := filepath.Join(k.dir, f.name)
-	if _, err := os.Lstat(path); err == nil {
-		return false, nil
-	}
-	content, err := f.generate()
-	if err != nil {
-		return false, err
-	}
-	// A hard link appears whole and refuses to replace, where a rename would overwrite.
-	err = k.placing(content, func(temporary string) error { return os.Link(temporary, path) })
-	if err != nil && !os.IsExist(err) {
+	if created, err = k.ensure(linkFile()); err != nil {
 		return false, fmt.Errorf("creating key of links: %w", err)
 	}
-	return err == nil, nil
+	return created, nil
 }

@@ -1,16 +1,12 @@
 package keydir
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/jwt"
 	"github.com/tink-crypto/tink-go/v2/keyset"
-
-	"github.com/mahrem/mahrem/privacy"
 )
 
 // receiptFile signs consent receipts. It comes when the first one is issued: a key directory
@@ -35,21 +31,10 @@ func (k *Keys) ReceiptKeyset() (*keyset.Handle, error) {
 // EnsureReceiptKeyset makes the keyset unless there is one, and reports whether it did. Of
 // several processes that do so at once, one makes it.
 func (k *Keys) EnsureReceiptKeyset() (created bool, err error) {
-	f := receiptFile()
-	path := filepath.Join(k.dir, f.name)
-	if _, err := os.Lstat(path); err == nil {
-		return false, nil
-	}
-	content, err := f.generate()
-	if err != nil {
-		return false, err
-	}
-	// A link appears whole and refuses to replace, where a rename would overwrite.
-	err = k.placing(content, func(temporary string) error { return os.Link(temporary, path) })
-	if err != nil && !os.IsExist(err) {
+	if created, err = k.ensure(receiptFile()); err != nil {
 		return false, fmt.Errorf("creating receipt keyset: %w", err)
 	}
-	return err == nil, nil
+	return created, nil
 }
 
 // RotateReceiptKeyset adds a new key, which signs from now on. Those before it stay
@@ -60,29 +45,35 @@ func (k *Keys) RotateReceiptKeyset() error {
 	if err != nil {
 		return err
 	}
-	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(jwt.ES256Template())
+	f := receiptFile()
+	content, err := f.rotated(handle)
 	if err == nil {
-		err = manager.SetPrimary(id)
-	}
-	if err == nil {
-		handle, err = manager.Handle()
+		path := filepath.Join(k.dir, f.name)
+		err = k.placing(content, func(temporary string) error { return os.Rename(temporary, path) })
 	}
 	if err != nil {
 		return fmt.Errorf("rotating receipt keyset: %w", err)
 	}
-	var content bytes.Buffer
-	if err := keyset.NewJSONWriter(&content).Write(insecurecleartextkeyset.KeysetMaterial(handle)); err != nil {
-		return fmt.Errorf("encoding receipt keyset: %w", err)
-	}
-	if content.Len() > maxKeyFile {
-		return fmt.Errorf("rotating receipt keyset: there are too many keys in it: %w", privacy.ErrConflict)
-	}
-	path := filepath.Join(k.dir, receiptFile().name)
-	if err := k.placing(content.Bytes(), func(temporary string) error { return os.Rename(temporary, path) }); err != nil {
-		return fmt.Errorf("rotating receipt keyset: %w", err)
-	}
 	return nil
+}
+
+// ensure makes a file that comes when it is first needed, unless it is there, and reports
+// whether it did.
+func (k *Keys) ensure(f file) (created bool, err error) {
+	path := filepath.Join(k.dir, f.name)
+	if _, err := os.Lstat(path); err == nil {
+		return false, nil
+	}
+	content, err := f.generate()
+	if err != nil {
+		return false, err
+	}
+	// A hard link appears whole and refuses to replace, where a rename would overwrite.
+	err = k.placing(content, func(temporary string) error { return os.Link(temporary, path) })
+	if err != nil && !os.IsExist(err) {
+		return false, err
+	}
+	return err == nil, nil
 }
 
 // placing writes content beside where it belongs, durably, and lets place put it there: a
