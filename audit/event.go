@@ -99,6 +99,28 @@ const (
 	SubscriberTold           Kind = "subscriber.told"  // took a change of consent, or was given up (denied)
 	DeliveryRetried          Kind = "delivery.retried" // by hand
 
+	// The clean room, and what is told of groups.
+	PartyAdmitted    Kind = "party.admitted" // a company may take part in rooms from here on
+	PartyRemoved     Kind = "party.removed"
+	RoomOpened       Kind = "room.opened"
+	RoomClosed       Kind = "room.closed"
+	ContractSigned   Kind = "contract.signed"   // its list is the digest of what was signed
+	TemplateSigned   Kind = "template.signed"   // its list is the digest of what was signed
+	SnapshotDrawn    Kind = "snapshot.drawn"    // the house's people were masked for another party; its list is the digest of the manifest
+	SnapshotAdmitted Kind = "snapshot.admitted" // people came into a room; its list is the digest of the manifest
+	SnapshotDropped  Kind = "snapshot.dropped"  // its rows are gone
+	RoomMatched      Kind = "room.matched"      // an epoch began
+	RoomEvaluated    Kind = "room.evaluated"    // blinded identifiers were masked for a party
+	RoomPriced       Kind = "room.priced"
+	RoomCharged      Kind = "room.charged"    // before data was read; its list is the digest of the question
+	RoomReleased     Kind = "room.released"   // its list is the digest of the answer
+	RoomDenied       Kind = "room.denied"     // what was asked of a room was refused
+	RoomFailed       Kind = "room.failed"     // a charged query has no answer
+	RoomActivated    Kind = "room.activated"  // an audience was handed to a party
+	RoomLeft         Kind = "room.left"       // somebody's consent covers a room no longer, and nobody said so; its list is the digest of the manifest
+	PersonaDefined   Kind = "persona.defined" // its list is the digest of the definition
+	PersonaBuilt     Kind = "persona.built"   // its list is the digest of the description
+
 	ProcessorAdded    Kind = "processor.added"
 	ProcessorNotified Kind = "processor.notified"
 	ProcessorAnswered Kind = "processor.answered"

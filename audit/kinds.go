@@ -18,6 +18,8 @@ var kinds = [...]Kind{
 	LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
 	ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
 	NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, SubscriberTold, DeliveryRetried,
+	PartyAdmitted, PartyRemoved, RoomOpened, RoomClosed, ContractSigned, TemplateSigned, SnapshotDrawn, SnapshotAdmitted, SnapshotDropped, RoomMatched,
+	RoomEvaluated, RoomPriced, RoomCharged, RoomReleased, RoomDenied, RoomFailed, RoomActivated, RoomLeft, PersonaDefined, PersonaBuilt,
 	ProcessorAdded,
 	ProcessorNotified, ProcessorAnswered,
 }

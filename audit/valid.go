@@ -18,7 +18,9 @@ func (k Kind) Valid() bool {
 		ProcessorNotified, ProcessorAnswered,
 		LogRead, LogExported, LogAnchored, LogKeyChanged, LogRetentionSet, LogArchived, LogPruned, KeysCounted, ClockSetBack,
 		ConsentRenewed, ConsentExpired, ConsentGuardianGranted, ConsentGuardianWithdrawn, ConsentImported, ConsentErased,
-		NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, SubscriberTold, DeliveryRetried:
+		NoticePublished, ReceiptIssued, SignalRejected, RegistryExchanged, SubscriberAdded, SubscriberRemoved, SubscriberTold, DeliveryRetried,
+		PartyAdmitted, PartyRemoved, RoomOpened, RoomClosed, ContractSigned, TemplateSigned, SnapshotDrawn, SnapshotAdmitted, SnapshotDropped, RoomMatched,
+		RoomEvaluated, RoomPriced, RoomCharged, RoomReleased, RoomDenied, RoomFailed, RoomActivated, RoomLeft, PersonaDefined, PersonaBuilt:
 		return true
 	}
 	return false

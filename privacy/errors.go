@@ -37,7 +37,12 @@ type FieldError struct {
 }
 
 // Error joins pointer and reason.
-func (e *FieldError) Error() string { return fmt.Sprintf("%s: %s", e.Pointer, e.Reason) }
+func (e *FieldError) Error() string {
+	if e.Pointer == "" {
+		return e.Reason
+	}
+	return fmt.Sprintf("%s: %s", e.Pointer, e.Reason)
+}
 
 // Unwrap returns [ErrInvalid].
 func (*FieldError) Unwrap() error { return ErrInvalid }

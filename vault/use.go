@@ -49,6 +49,9 @@ const (
 	// UseHouse: bytes of the house are opened, such as the facts of decisions. It is the
 	// KEK itself that opens them.
 	UseHouse Use = "house"
+	// UseRoom: somebody's consent is looked at, and their data drawn into a clean room, or
+	// told apart from others' into personas.
+	UseRoom Use = "room"
 	// UseCheck: at the start it is checked that the KEK is the database's own.
 	UseCheck Use = "check"
 )
@@ -58,7 +61,7 @@ func Uses() []Use { return slices.Clone(uses[:]) }
 
 var uses = [...]Use{
 	UseQuery, UseReidentify, UseProfile, UseIntake, UseShow, UseExport, UseErase, UseRectify, UseRetention,
-	UseAddress, UseEvidence, UseRestore, UseRequest, UseDelivery, UseWithheld, UseHouse, UseCheck,
+	UseAddress, UseEvidence, UseRestore, UseRequest, UseDelivery, UseWithheld, UseHouse, UseRoom, UseCheck,
 }
 
 // Valid reports whether u is one of the uses of this package.

@@ -49,6 +49,7 @@ func Rules() []Rule {
 		{Use: vault.UseDelivery, Relation: Free, Reason: "is the key of one message, opened for each attempt to send it"},
 		{Use: vault.UseWithheld, Relation: Free, Reason: "is the key of what an erasure had to keep"},
 		{Use: vault.UseHouse, Relation: Free, Reason: "opens what is the house's own, such as the facts of decisions"},
+		{Use: vault.UseRoom, Relation: Many, Kinds: []audit.Kind{audit.SnapshotDrawn, audit.SnapshotAdmitted, audit.PersonaBuilt}},
 		{Use: vault.UseCheck, Relation: Free, Reason: "looks at the start whether the key directory is the database's own"},
 	}
 }
