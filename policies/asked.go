@@ -62,8 +62,11 @@ type remembered struct {
 // maxRef bounds the length of a path that is remembered.
 const maxRef = 6
 
-// expandRules run at activation and never for a question.
-var expandRules = ast.MustParseRef("data.mahrem.expand")
+// expandRules run at activation and never for a question, roomRules for no person.
+var (
+	expandRules = ast.MustParseRef("data.mahrem.expand")
+	roomRules   = ast.MustParseRef("data.mahrem.room")
+)
 
 // newAsked finds the rules that read the question and the catalogue alone.
 func newAsked(ctx context.Context, compiler *ast.Compiler, store storage.Store) (*asked, error) {
@@ -74,7 +77,7 @@ func newAsked(ctx context.Context, compiler *ast.Compiler, store storage.Store) 
 		home := len(compiler.Modules[name].Package.Path)
 		for _, rule := range compiler.Modules[name].Rules {
 			path := rule.Ref()[:home+1] // of an object that rules make together, the whole
-			if len(rule.Head.Args) > 0 || seen[path.String()] || path.HasPrefix(expandRules) {
+			if len(rule.Head.Args) > 0 || seen[path.String()] || path.HasPrefix(expandRules) || path.HasPrefix(roomRules) {
 				continue
 			}
 			seen[path.String()] = true

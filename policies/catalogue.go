@@ -135,6 +135,14 @@ type Purpose struct {
 	// Signals says which signals of browsers and consent platforms speak about it; one that is
 	// not named says nothing about it.
 	Signals PurposeSignals `yaml:"signals"`
+	// Room lets it be the purpose of a clean room; nil where it is none.
+	Room *RoomUse `yaml:"room"`
+}
+
+// RoomUse says what a purpose may measure in a clean room.
+type RoomUse struct {
+	// Categories are the data categories of which columns may be. None is special.
+	Categories []privacy.DataCategory `yaml:"categories"`
 }
 
 // Category is a data category.

@@ -129,6 +129,7 @@ func (l *loader) checkPurpose(c *Catalogue, p *Purpose) {
 	}
 	l.checkObligations(c, filePurposes, id, p.Obligations)
 	l.checkConsentRules(p)
+	l.checkRoomUse(c, p)
 }
 
 // checkMarketing refuses a catalogue that advertises and has no place for an objection to

@@ -18,6 +18,8 @@ import (
 const (
 	planQuery    = "data.mahrem.plan.plan"
 	verdictQuery = "data.mahrem.expand.verdict"
+	// roomQuery decides in clean rooms.
+	roomQuery = "data.mahrem.room.decision"
 	// requiredQuery names the checks that every request needs.
 	requiredQuery = "data.mahrem.gate.required"
 	// askedQuery and passedQuery hold the checks that passed: those about the question,
@@ -110,7 +112,7 @@ func (c *Catalogue) document() map[string]any {
 		if !k.Case {
 			cases[string(NoCase)] = true
 		}
-		return map[string]any{"special": k.Special, "free_in": list(free), "cases": cases}
+		return map[string]any{"special": k.Special, "sensitive": k.Sensitive, "free_in": list(free), "cases": cases}
 	})
 	doc["attributes"] = object(c.attributes, func(a *Attribute) any {
 		return map[string]any{
@@ -125,7 +127,8 @@ func (c *Catalogue) document() map[string]any {
 			"relationships": set(p.Relationships), "channels": set(p.Channels), "discloses": set(p.DisclosesTo),
 			"categories": levels(p.Categories), "attributes": levels(p.Attributes), "persona": p.Persona,
 			"trigger": string(p.Trigger), "despite_restriction": p.DespiteRestriction,
-			"despite_objection": p.DespiteObjection, "yes": list(p.YesStates()),
+			"despite_objection": p.DespiteObjection, "yes": list(p.YesStates()), "room": set(p.roomCategories()),
+			"audience_minimum": p.AudienceMinimum,
 		}
 	})
 	return doc

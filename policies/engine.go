@@ -26,6 +26,8 @@ type Config struct {
 	// Keys must have signed every bundle. Nil takes bundles without looking at who signed
 	// them, which is for the one in the binary, and for writing rules.
 	Keys *Keys
+	// Withstood remembers which bundles need not be attacked again. Nil attacks each time.
+	Withstood *Withstood
 	// Now is the clock that statements expire by; nil means time.Now.
 	Now func() time.Time
 	// Examine plays the scenarios of a candidate through whatever answers queries. Its
@@ -58,7 +60,7 @@ func New(config Config) *Engine {
 		config.MemoLimit = defaultMemoLimit
 	}
 	if config.EvaluationLimit == 0 {
-		config.EvaluationLimit = evaluationLimit
+		config.EvaluationLimit = EvaluationLimit
 	}
 	if config.Now == nil {
 		config.Now = time.Now
@@ -157,13 +159,13 @@ func (e *Engine) try(ctx context.Context, content *Content) (err error) {
 		return err
 	}
 	revision.signed, revision.identity = signed, content.identity()
-	if _, err := revision.Probe(ctx); err != nil {
+	if err := e.config.Withstood.attack(ctx, revision); err != nil {
 		return refuse(PolicyMutation, err)
 	}
 	if e.config.Examine != nil {
 		// Nobody waits for these answers, and a machine that is busy with others must not look
 		// like a scenario that fails.
-		revision.limit = max(activationLimit, e.config.EvaluationLimit)
+		revision.limit = revision.activating()
 		if err := e.config.Examine(ctx, revision, content.FS()); err != nil {
 			return refuse(PolicyCases, err)
 		}
@@ -217,6 +219,9 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 	if revision.plan, err = prepare(ctx, compiler, revision.store, planQuery); err != nil {
 		return nil, err
 	}
+	if revision.room, err = prepare(ctx, compiler, revision.store, roomQuery); err != nil {
+		return nil, err
+	}
 	if revision.required, err = revision.readRequired(ctx); err != nil {
 		return nil, err
 	}
@@ -237,6 +242,9 @@ func (e *Engine) build(ctx context.Context, content bundleContent) (r *Revision,
 		revision.memoNote = err.Error()
 	} else if e.config.MemoLimit > 0 {
 		revision.memo = newMemo(e.config.MemoLimit)
+	}
+	if e.config.MemoLimit > 0 && proveRoomExact(compiler) == nil {
+		revision.roomMemo = newMemory[RoomDecision](min(e.config.MemoLimit, maxRoomDecisions))
 	}
 	return revision, nil
 }
@@ -260,6 +268,9 @@ func readRules(content bundleContent) (map[string]*ast.Module, *ast.Compiler, er
 		return nil, nil, err
 	}
 	if err := checkReads(compiler, verdictQuery, pairInputs); err != nil {
+		return nil, nil, err
+	}
+	if err := checkReads(compiler, roomQuery, roomInputs); err != nil {
 		return nil, nil, err
 	}
 	return modules, compiler, nil

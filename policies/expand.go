@@ -69,7 +69,7 @@ func (r *Revision) expand(ctx context.Context, query rego.PreparedEvalQuery) err
 	pairs := slices.Collect(maps.Keys(first))
 	verdicts := make([]Verdict, len(pairs))
 	err := inParallel(len(pairs), func(i int) error {
-		value, err := evaluate(ctx, &query, pairs[i].value(), activationLimit)
+		value, err := evaluate(ctx, &query, pairs[i].value(), r.activating())
 		if err == nil {
 			verdicts[i], err = decodeVerdict(value)
 		}

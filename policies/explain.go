@@ -81,7 +81,7 @@ func (r *Revision) readRequired(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := evaluate(ctx, &query, ast.NewObject(), activationLimit)
+	value, err := evaluate(ctx, &query, ast.NewObject(), r.activating())
 	if err != nil {
 		return nil, fmt.Errorf("reading required checks: %w", err)
 	}

@@ -32,3 +32,26 @@ func (r *Revision) AskedRules() []string {
 	}
 	return paths
 }
+
+// RoomKey returns by what a decision in a room is remembered, and what the rules see.
+func (r *Revision) RoomKey(facts RoomFacts) (key, value string) {
+	input := facts.input(r.catalogue)
+	return string(input.append(nil)), input.value().String()
+}
+
+// DecideRoomBare decides with nothing remembered, as rules are evaluated without our caches.
+func (r *Revision) DecideRoomBare(ctx context.Context, facts RoomFacts) (RoomDecision, error) {
+	input := facts.input(r.catalogue)
+	value, err := evaluate(ctx, &r.room, input.value(), time.Minute)
+	if err != nil {
+		return RoomDecision{}, err
+	}
+	decision, err := decodeRoom(value)
+	decision.Policy = r.digest
+	return decision, err
+}
+
+// RoomMemo returns how many decisions in rooms were remembered, and looked for in vain.
+func (r *Revision) RoomMemo() (hits, misses uint64) {
+	return r.roomMemo.hits.Load(), r.roomMemo.misses.Load()
+}

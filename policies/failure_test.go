@@ -72,7 +72,7 @@ func customer(reference Reference) Facts {
 // is counted once under its name.
 func TestRulesThatFailDenyAndAreCounted(t *testing.T) {
 	t.Parallel()
-	engine, err := Open(t.Context(), troubled(t), Config{EvaluationLimit: 200 * time.Millisecond})
+	engine, err := Open(t.Context(), troubled(t), Config{EvaluationLimit: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestRulesThatFailDenyAndAreCounted(t *testing.T) {
 				if !errors.Is(err, ErrPolicy) || plan.Allow || errors.Is(err, privacy.ErrUnavailable) {
 					t.Errorf("%s: %+v, %v", reference, plan, err)
 				}
-				if took := time.Since(began); took > 5*time.Second {
+				if took := time.Since(began); took > 2*time.Minute {
 					t.Errorf("%s: it took %v", reference, took)
 				}
 			})

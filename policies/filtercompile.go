@@ -3,16 +3,12 @@ package policies
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 
 	"github.com/mahrem/mahrem/privacy"
 )
-
-// filterLimit bounds the translation of one question; it happens once per revision.
-const filterLimit = 2 * time.Second
 
 // maxFilters bounds how many translated questions a revision remembers.
 const maxFilters = 1024
@@ -72,7 +68,7 @@ func (r *Revision) audienceFilter(ctx context.Context, facts *Facts) (filter Fil
 			filter, err = Filter{}, fmt.Errorf("panic: %w", ErrPolicy)
 		}
 	}()
-	limited, cancel := context.WithTimeout(ctx, filterLimit)
+	limited, cancel := context.WithTimeout(ctx, r.activating())
 	defer cancel()
 	ways, question := map[string][]Filter{}, facts.value(r.words)
 	for _, query := range [...]string{askedQuery, passedQuery} {

@@ -15,7 +15,7 @@ func (r *Revision) checkFilter(ctx context.Context, facts *Facts, filter Filter)
 	for _, person := range r.samplePeople() {
 		sample := *facts
 		sample.Subject, sample.Consent = person.subject, person.consent
-		plan, err := r.evaluate(ctx, &sample, activationLimit)
+		plan, err := r.evaluate(ctx, &sample, r.activating())
 		if err != nil {
 			return fmt.Errorf("trying the filter: %w", err)
 		}

@@ -225,7 +225,7 @@ func (a *catalogueAttack) decides(ctx context.Context, catalogue *Catalogue) (st
 	if err != nil {
 		return "", err
 	}
-	other := &Revision{catalogue: catalogue, plan: plan, words: a.revision.words}
+	other := &Revision{catalogue: catalogue, plan: plan, words: a.revision.words, limit: a.revision.limit}
 	for _, purpose := range purposes {
 		for i := range a.questions[purpose] {
 			facts := &a.questions[purpose][i]
@@ -311,7 +311,7 @@ func (a *catalogueAttack) verdict(ctx context.Context, p pair) (Verdict, error) 
 	if ok {
 		return verdict, nil
 	}
-	value, err := evaluate(ctx, &a.expand, p.value(), activationLimit)
+	value, err := evaluate(ctx, &a.expand, p.value(), a.revision.activating())
 	if err == nil {
 		verdict, err = decodeVerdict(value)
 	}

@@ -97,7 +97,7 @@ func (r *Revision) mutateRequest(ctx context.Context, request Facts) Mutation {
 	var outcome Mutation
 	try := func(where, what string, mutant *ast.Term) {
 		outcome.Mutants++
-		value, err := evaluate(ctx, &r.plan, mutant.Value, activationLimit)
+		value, err := evaluate(ctx, &r.plan, mutant.Value, r.activating())
 		if err != nil {
 			outcome.Refused++
 			return

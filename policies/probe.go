@@ -13,7 +13,8 @@ import (
 // door, so it shares nothing with the rules but the facts.
 //
 // For every purpose it finds a person for whom the purpose opens, and then spoils one
-// fact at a time: unknown, missing, malformed, or plainly forbidding. The error names
+// fact at a time: unknown, missing, malformed, or plainly forbidding. It does the same with
+// a room for every purpose that may be measured in one. The error names
 // the first spoiled fact that the rules let through and wraps [privacy.ErrInvalid].
 func (r *Revision) Probe(ctx context.Context) (int, error) {
 	purposes := r.catalogue.Purposes()
@@ -21,6 +22,10 @@ func (r *Revision) Probe(ctx context.Context) (int, error) {
 	err := inParallel(len(purposes), func(i int) error {
 		n, err := r.probePurpose(ctx, r.catalogue.purposes[purposes[i]])
 		tried.Add(int64(n))
+		if err == nil {
+			n, err = r.probeRoom(ctx, r.catalogue.purposes[purposes[i]])
+			tried.Add(int64(n))
+		}
 		if err != nil {
 			return fmt.Errorf("probing purpose %s: %w", purposes[i], err)
 		}
@@ -100,7 +105,7 @@ func (r *Revision) probe(ctx context.Context, facts Facts) (Plan, error) {
 	if facts.Validate() != nil {
 		return deny(CheckWellFormed, nil), nil
 	}
-	return r.evaluate(ctx, &facts, max(activationLimit, r.limit))
+	return r.evaluate(ctx, &facts, r.activating())
 }
 
 func contains[T comparable](list []T, item T) bool {

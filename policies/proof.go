@@ -31,6 +31,16 @@ func proveExact(compiler *ast.Compiler) error {
 	})
 }
 
+// proveRoomExact is proveExact for decisions in rooms.
+func proveRoomExact(compiler *ast.Compiler) error {
+	return proveReads(compiler, roomQuery, func(name string) bool {
+		return roomInputs[name] || strings.HasPrefix(name, "data.catalogue.")
+	})
+}
+
+// maxRoomDecisions bounds how many decisions in rooms a generation of the memo holds.
+const maxRoomDecisions = 4096
+
 // proveReads shows that the answer to a query depends on what is admitted alone.
 func proveReads(compiler *ast.Compiler, query string, admitted func(name string) bool) error {
 	body, err := ast.ParseBody(query)

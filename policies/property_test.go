@@ -356,7 +356,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 	t.Parallel()
 	bundle := patched(t, "rego/gate/subject.rego", `passed contains "subject.known" if input.subject.known == "yes"`,
 		"passed contains \"subject.known\" if {\n\tinput.subject.known == \"yes\"\n\tinput.reference == \"email\"\n"+
-			"\tcount([1 | some x in numbers.range(1, 3000); some y in numbers.range(1, 3000); x * y == 0]) == 0\n}\n\n"+
+			"\tcount([1 | some x in numbers.range(1, 9000); some y in numbers.range(1, 9000); x * y == 0]) == 0\n}\n\n"+
 			"# METADATA\n# title: x\n# labels:\n#   check: subject.known\n#   law: GDPR-1\n"+
 			`passed contains "subject.known" if {`+"\n\tinput.subject.known == \"yes\"\n\tinput.reference == \"pseudonym\"\n}")
 	engine, err := policies.Open(t.Context(), bundle, policies.Config{})
@@ -369,7 +369,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 	if _, err := engine.Revision().Decide(t.Context(), facts); err == nil {
 		t.Fatal("an endless evaluation ended")
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -18,12 +18,15 @@ import (
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// evaluationLimit bounds one evaluation for a request. A rule that needs longer is
-// broken. At activation, when a machine may be busy starting, the limit is wider.
+// EvaluationLimit bounds one evaluation for a request unless it is said otherwise. A rule that
+// needs longer is broken. At activation, when a machine may be busy starting, the limit is wider.
 const (
-	evaluationLimit = 50 * time.Millisecond
+	EvaluationLimit = 50 * time.Millisecond
 	activationLimit = 2 * time.Second
 )
+
+// activating is the limit of one evaluation while the revision is made or looked through.
+func (r *Revision) activating() time.Duration { return max(activationLimit, r.limit) }
 
 // Revision is one activated bundle: rules, catalogue and the tables expanded from them.
 // It is immutable and safe for concurrent use.
@@ -36,6 +39,7 @@ type Revision struct {
 	verdicts  map[verdictKey]Verdict
 	reasons   map[string]Reason
 	plan      rego.PreparedEvalQuery
+	room      rego.PreparedEvalQuery
 	compiler  *ast.Compiler
 	modules   map[string]*ast.Module // the rules as they were written
 	store     storage.Store
@@ -45,6 +49,7 @@ type Revision struct {
 	limit     time.Duration
 	memo      *memo // nil when it could not be proven exact
 	memoNote  string
+	roomMemo  *memory[RoomDecision] // nil when it could not be proven exact
 	failures  *failures
 
 	filtersMu sync.Mutex

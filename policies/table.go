@@ -288,7 +288,7 @@ func (t *Table) draw(random *rand.Rand, near bool) Facts {
 
 // evaluateRules is the plan without what the catalogue adds to it.
 func (r *Revision) evaluateRules(ctx context.Context, facts *Facts) (Plan, error) {
-	value, err := evaluate(ctx, &r.plan, facts.value(r.words), activationLimit)
+	value, err := evaluate(ctx, &r.plan, facts.value(r.words), r.activating())
 	if err != nil {
 		return Plan{}, err
 	}

@@ -288,7 +288,7 @@ func (t *tableRule) ask(ctx context.Context, compiler *ast.Compiler, r *Revision
 				}
 				query, queries[text] = &prepared, &prepared
 			}
-			value, err := evaluate(ctx, query, facts.value(r.words), activationLimit)
+			value, err := evaluate(ctx, query, facts.value(r.words), r.activating())
 			if err != nil {
 				return err
 			}
