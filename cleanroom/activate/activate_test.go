@@ -1,0 +1,414 @@
+package activate_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/cleanroom/activate"
+	"github.com/mahrem/mahrem/cleanroom/draw"
+	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/internal/roomtest"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/pseudonym"
+	"github.com/mahrem/mahrem/vault"
+	"github.com/mahrem/mahrem/vault/keydir"
+)
+
+const contractText = `{
+  "owner": "retail_media", "dataset": "purchases", "version": 1, "source": "house", "unit": "person",
+  "purposes": ["audience_sync", "campaign_measurement"],
+  "columns": [{"name": "kind", "role": "dimension", "type": "enum", "category": "purchases", "domain": ["tea", "coffee"]}],
+  "minimum_people": 50, "cap_nanorho": 147000000, "consumer_cap_nanorho": 36750000, "query_cap_nanorho": 5880000,
+  "max_groups_per_person": 1, "ad_hoc": true
+}`
+
+const teaDrinkers = `{
+  "room": "r1", "from": [{"dataset": "retail_media.purchases", "as": "p"}], "where": [{"col": "p.kind", "op": "=", "val": "tea"}],
+  "metrics": [], "privacy": {"noise_people": 20, "max_groups_per_person": 1}, "purpose": "audience_sync"
+}`
+
+var (
+	brand = privacy.Principal{ID: "buyer", Role: privacy.RoleService, Recipient: "brand_partner"}
+	start = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+)
+
+// fixed adds the same number to everything.
+type fixed int64
+
+func (f fixed) Gaussian(x int64, _ float64) int64 { return x + int64(f) }
+
+// house is a room in memory whose people are numbered; who is even drinks tea.
+type house struct {
+	t        testing.TB
+	keys     *keydir.Keys
+	people   []privacy.DataSubjectID
+	wrapped  map[privacy.DataSubjectID][]byte
+	agreed   map[privacy.DataSubjectID]bool
+	restrict map[privacy.DataSubjectID]bool
+	log      *roomtest.Log
+	ledger   *roomtest.Ledger
+	noise    fixed
+	broken   func(ctx context.Context) error
+	now      time.Time
+	allow    bool
+	facts    policies.RoomFacts
+	further  []string // contracts of the house's other datasets
+}
+
+func (h *house) DecideRoom(_ context.Context, facts policies.RoomFacts) (policies.RoomDecision, error) {
+	h.facts = facts
+	return policies.RoomDecision{Allow: h.allow, MinimumPeople: 1000, Policy: audit.Digest{7}}, nil
+}
+
+func (h *house) Seats(ctx context.Context, _ cleanroom.RoomID, plan *cleanroom.Plan, snapshot cleanroom.SnapshotID, found func([16]byte) error) error {
+	if len(plan.Sources) != 1+len(h.further) || len(plan.Sources[0].Filters) != 1 {
+		h.t.Errorf("plan %+v", plan)
+	}
+	for i, id := range h.people {
+		if i%2 == 0 {
+			at, _ := seat(snapshot, id)
+			if err := found(at); err != nil {
+				return err
+			}
+		}
+	}
+	if h.broken != nil {
+		return h.broken(ctx)
+	}
+	return nil
+}
+
+func (h *house) Present(context.Context, cleanroom.SnapshotID) ([]privacy.DataSubjectID, error) {
+	return h.people, nil
+}
+
+func (h *house) Look(_ context.Context, wanted draw.Wanted, people []privacy.DataSubjectID) (held []draw.Held, at time.Time, err error) {
+	for _, id := range people {
+		if h.restrict[id] {
+			continue
+		}
+		person := draw.Held{DataSubject: id, WrappedKey: h.wrapped[id], Standing: draw.Standing{Jurisdiction: "DE"}}
+		if h.agreed[id] {
+			person.Standing.Consents = []consent.Record{{
+				Purpose: "audience_sync", Channel: "partner", Action: consent.Granted, Basis: privacy.Consent, Explicit: true,
+				Actor: consent.ByDataSubject, EffectiveAt: start.AddDate(0, 0, -1),
+			}}
+		}
+		held = append(held, person)
+	}
+	return held, start, nil
+}
+
+func (h *house) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	return pseudonymsOf(h.keys, recipient)
+}
+
+func pseudonymsOf(keys *keydir.Keys, recipient privacy.RecipientID) (*pseudonym.Pseudonyms, error) {
+	if _, err := keys.EnsureRecipient(recipient); err != nil {
+		return nil, err
+	}
+	primitive, err := keys.Recipient(recipient)
+	if err != nil {
+		return nil, err
+	}
+	return pseudonym.New(recipient, primitive)
+}
+
+func seat(snapshot cleanroom.SnapshotID, person privacy.DataSubjectID) ([16]byte, error) {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(person[:], uint64(snapshot)))
+	return [16]byte(sum[:16]), nil
+}
+
+// newHouse has n people, all of whom have agreed.
+func newHouse(t testing.TB, n int) *house {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := keydir.Create(dir, keydir.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	h := &house{
+		t: t, wrapped: map[privacy.DataSubjectID][]byte{}, agreed: map[privacy.DataSubjectID]bool{}, restrict: map[privacy.DataSubjectID]bool{},
+		log: &roomtest.Log{}, now: start, allow: true,
+	}
+	var err error
+	if h.keys, err = keydir.Open(dir, keydir.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		id := privacy.DataSubjectID{0: byte(i >> 8), 1: byte(i), 6: 0x40, 8: 0x80, 15: 1}
+		_, wrapped, err := h.keys.Vault().NewPersonKey(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.people, h.wrapped[id], h.agreed[id] = append(h.people, id), wrapped, true
+	}
+	h.ledger = roomtest.NewLedger(h.log, map[cleanroom.DatasetRef]roomtest.Caps{
+		{Owner: "retail_media", Dataset: "purchases"}: {All: 147000000, Consumer: 3 * 1250000},
+	})
+	return h
+}
+
+func (h *house) activator() *activate.Activator {
+	h.t.Helper()
+	secret, public, err := note.GenerateKey(bytes.NewReader(bytes.Repeat([]byte{1}, 64)), "retail_media")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	signer, _ := note.NewSigner(secret)
+	verifier, _ := note.NewVerifier(public)
+	var contracts []*cleanroom.SignedContract
+	var snapshots []cleanroom.MatchedSnapshot
+	for i, document := range append([]string{contractText}, h.further...) {
+		contract, err := cleanroom.ParseContract([]byte(document))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		text, err := cleanroom.SignContract(contract, signer)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		signed, err := cleanroom.OpenContract(text, verifier)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		contracts = append(contracts, signed)
+		snapshots = append(snapshots, cleanroom.MatchedSnapshot{ID: cleanroom.SnapshotID(10 + i), Dataset: signed.Ref(), Prepared: signed})
+	}
+	rooms := &roomtest.Rooms{
+		Room: &cleanroom.Room{
+			ID: "r1", Purpose: "campaign_measurement", Mode: cleanroom.Private, Matching: cleanroom.MatchOperator, Epoch: 1,
+			Members: []cleanroom.Member{
+				{Party: "brand_partner", Roles: []cleanroom.Role{cleanroom.MayActivate}}, {Party: "retail_media", Roles: []cleanroom.Role{cleanroom.OwnsData}},
+			},
+		},
+		Contracts: contracts, Snapshots: snapshots,
+	}
+	catalogue, err := policies.LoadCatalogue(policies.Bundle(), "catalogue")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	service := cleanroom.New(rooms, h, h.ledger, &roomtest.Executor{}, h.noise, h.log, cleanroom.Config{})
+	return activate.New(activate.Config{
+		Rooms: service, Snapshots: rooms, Seats: h, People: h, Names: h, Ledger: h.ledger, Noise: h.noise, Vault: h.keys.Vault(), Seat: seat,
+		Crowd: func(room cleanroom.RoomID, recipient privacy.RecipientID) ([32]byte, error) {
+			return sha256.Sum256([]byte(string(room) + " " + string(recipient))), nil
+		},
+		Rules: func() draw.Rules {
+			return draw.Rules{
+				Catalogue: catalogue,
+				BirthDate: func(vault.Record) (string, bool) { return "1980-01-01", true },
+				Childhood: func(privacy.Jurisdiction, string) consent.Childhood { return nil },
+			}
+		},
+		Now: func() time.Time { return h.now },
+		Sleep: func(_ context.Context, d time.Duration) error {
+			h.now = h.now.Add(d)
+			return nil
+		},
+	})
+}
+
+func (h *house) names(ids ...privacy.DataSubjectID) (own []pseudonym.Pseudonym) {
+	h.t.Helper()
+	names, err := pseudonymsOf(h.keys, "brand_partner")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, id := range ids {
+		name, err := names.Of(id)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		own = append(own, name)
+	}
+	return own
+}
+
+// TestActivate: the list has everybody who passes and has agreed, nobody else of the house,
+// and as many pseudonyms of nobody as hide how many that is.
+func TestActivate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2300)
+	h.noise = 17
+	h.agreed[h.people[2]] = false
+	h.restrict[h.people[4]] = true
+	audience, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Beside the real ones, what noise adds, and those of the crowd who drink tea: of whom half have one
+	// row, a quarter two, an eighth four and eight, each of them tea as often as coffee.
+	const real = 1150 - 2
+	crowd := len(audience.Pseudonyms) - real - 17 - 6*20
+	share := 0.5*0.5 + 0.25*0.75 + 0.125*(1-1.0/16) + 0.125*(1-1.0/256)
+	if want, spread := activate.MadeUp*share, math.Sqrt(activate.MadeUp*share*(1-share)); math.Abs(float64(crowd)-want) > 6*spread {
+		t.Errorf("%d are made up, about %.0f should be", crowd, want)
+	}
+	in := map[pseudonym.Pseudonym]bool{}
+	for _, name := range audience.Pseudonyms {
+		in[name] = true
+	}
+	if len(in) != len(audience.Pseudonyms) || !slices.IsSorted(audience.Pseudonyms) {
+		t.Error("pseudonyms are there twice or out of order")
+	}
+	for i, name := range h.names(h.people...) {
+		if want := i%2 == 0 && i != 2 && i != 4; in[name] != want {
+			t.Errorf("person %d is in the list: %t", i, in[name])
+		}
+	}
+	for _, name := range audience.Pseudonyms {
+		if len(name) != len(audience.Pseudonyms[0]) {
+			t.Error("somebody's pseudonym looks otherwise than nobody's")
+		}
+	}
+	sum := sha256.New()
+	for _, name := range audience.Pseudonyms {
+		_, _ = io.WriteString(sum, string(name)+"\n")
+	}
+	entries := h.log.Entries()
+	if len(entries) != 2 || entries[0].Kind != audit.RoomCharged || entries[1].Kind != audit.RoomActivated ||
+		entries[1].List != sha256.Sum256([]byte(audience.Kept())) || entries[1].Count != 0 || entries[1].Purpose != "audience_sync" ||
+		audience.Digest != audit.Digest(sum.Sum(nil)) {
+		t.Errorf("entries %+v", entries)
+	}
+	if h.facts.Act != policies.ActivateFromRoom || h.facts.Purpose != "audience_sync" || h.facts.RoomPurpose != "campaign_measurement" {
+		t.Errorf("the policies were asked about %+v", h.facts)
+	}
+	if waited := h.now.Sub(start); waited != 500*time.Millisecond {
+		t.Errorf("answered after %v", waited)
+	}
+	// The same once more is charged once more, and lists the same people of the crowd, and with
+	// less noise fewer: nobody is in one list who is not in the other, but for those.
+	h.noise = 9
+	again, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers))
+	if err != nil || again.Digest == audience.Digest || len(again.Pseudonyms) != len(audience.Pseudonyms)-8 {
+		t.Errorf("again: %v", err)
+	}
+	for _, name := range again.Pseudonyms {
+		if !in[name] {
+			t.Error("somebody is in the second list alone")
+		}
+	}
+	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); !errors.Is(err, cleanroom.ErrExhausted) {
+		t.Errorf("beyond the budget: %v", err)
+	}
+}
+
+// TestActivateMindsEveryDataset: whoever is asked for by what two datasets of the house hold must
+// have agreed to both; here the law wants a yes that names habits, and nobody gave one.
+func TestActivateMindsEveryDataset(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2300)
+	h.further = []string{strings.NewReplacer(`"dataset": "purchases"`, `"dataset": "smokers"`, `"category": "purchases"`, `"category": "habits"`).Replace(contractText)}
+	h.ledger = roomtest.NewLedger(h.log, map[cleanroom.DatasetRef]roomtest.Caps{
+		{Owner: "retail_media", Dataset: "purchases"}: {All: 147000000, Consumer: 147000000},
+		{Owner: "retail_media", Dataset: "smokers"}:   {All: 147000000, Consumer: 147000000},
+	})
+	both := strings.Replace(teaDrinkers, `"as": "p"}],`, `"as": "p"}, {"dataset": "retail_media.smokers", "as": "s"}], "join": "match",`, 1)
+	audience, err := h.activator().Activate(t.Context(), brand, "r1", []byte(both))
+	if denied, is := errors.AsType[*cleanroom.Denied](err); !is || !slices.Equal(denied.Checks, []string{activate.CheckAudience}) {
+		t.Errorf("an audience of whoever never agreed: %v, %v", audience != nil, err)
+	}
+}
+
+// TestActivateTooFew: whether there are enough is decided with noise, told without a number,
+// and paid for.
+func TestActivateTooFew(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2080) // 1,040 drink tea, and 1,000 plus 33 are needed
+	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); err != nil {
+		t.Errorf("enough: %v", err)
+	}
+	h.noise = -8
+	_, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers))
+	denied, is := errors.AsType[*cleanroom.Denied](err)
+	if !is || !slices.Equal(denied.Checks, []string{activate.CheckAudience}) || strings.ContainsAny(err.Error(), "0123456789") {
+		t.Errorf("too few: %v", err)
+	}
+	last := h.log.Entries()[3]
+	if last.Kind != audit.RoomDenied || last.Count != 0 || !slices.Equal(last.Checks, []string{activate.CheckAudience}) {
+		t.Errorf("entry %+v", last)
+	}
+}
+
+// TestActivateFails: what goes wrong after the charge is not told, and comes late, however it
+// went wrong.
+func TestActivateFails(t *testing.T) {
+	t.Parallel()
+	h := &house{}
+	for name, broken := range map[string]func(ctx context.Context) error{
+		"an error": func(context.Context) error { return errors.New("a person divided by zero") },
+		"a panic":  func(context.Context) error { panic("a person divided by zero") },
+		"too much work": func(ctx context.Context) error {
+			until, _ := ctx.Deadline()
+			h.now = h.now.Add(time.Until(until) + time.Second)
+			return context.DeadlineExceeded
+		},
+	} {
+		h = newHouse(t, 10)
+		h.broken = broken
+		if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); err != cleanroom.ErrFailed {
+			t.Errorf("%s: %v", name, err)
+		}
+		if kinds := h.log.Kinds(); kinds[audit.RoomCharged] != 1 || kinds[audit.RoomFailed] != 1 || h.now.Sub(start) != 2*time.Minute {
+			t.Errorf("%s: %v after %v", name, kinds, h.now.Sub(start))
+		}
+	}
+}
+
+// TestActivateRefuses: what is wrong with the question is told before anything is charged.
+func TestActivateRefuses(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 10)
+	for change, pointer := range map[string]string{
+		`"metrics": []|"metrics": [{"fn": "people", "as": "n"}]`: "/metrics",
+		`"metrics": []|"metrics": [], "group_by": ["p.kind"]`:    "/group_by",
+		`"purpose": "audience_sync"|"purpose": "horoscope"`:      "/purpose",
+		`"val": "tea"|"val": "milk"`:                             "/where/0/val",
+		`{"col": "p.kind"|{"col": "p.age"`:                       "/where/0/col",
+	} {
+		from, to, _ := strings.Cut(change, "|")
+		_, err := h.activator().Activate(t.Context(), brand, "r1", []byte(strings.Replace(teaDrinkers, from, to, 1)))
+		if fault, is := errors.AsType[*privacy.FieldError](err); !is || fault.Pointer != pointer {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+	owner := brand
+	owner.Recipient = "retail_media"
+	if _, err := h.activator().Activate(t.Context(), owner, "r1", []byte(teaDrinkers)); !errors.Is(err, privacy.ErrForbidden) {
+		t.Errorf("without the role: %v", err)
+	}
+	h.allow = false
+	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); !errors.Is(err, privacy.ErrForbidden) {
+		t.Errorf("against the policies: %v", err)
+	}
+	if kinds := h.log.Kinds(); kinds[audit.RoomCharged] != 0 || kinds[audit.RoomDenied] != 2 {
+		t.Errorf("entries %v", kinds)
+	}
+}
+
+func ExampleActivator_Activate() {
+	// An audience is a list of pseudonyms and nothing else.
+	audience := activate.Audience{Purpose: "audience_sync", Pseudonyms: []pseudonym.Pseudonym{"p1", "p2"}}
+	fmt.Println(audience.Pseudonyms, audience.Kept()[:32])
+	// Output: [p1 p2] {"activated":true,"list_sha256":
+}

@@ -1,0 +1,381 @@
+package draw
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/cleanroom/match"
+	"github.com/mahrem/mahrem/consent"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+	"github.com/mahrem/mahrem/vault"
+)
+
+// Wanted is what is read of people.
+type Wanted struct {
+	Purposes   []privacy.Purpose
+	Categories []privacy.DataCategory
+	Stream     privacy.DataCategory // none if empty
+}
+
+// Held is what is held of somebody who may be drawn.
+type Held struct {
+	DataSubject privacy.DataSubjectID
+	Standing    Standing // without Core
+	WrappedKey  []byte
+	Records     []SealedRecord
+	Chunks      []SealedChunk // of the stream, oldest first
+}
+
+// SealedRecord is a record as it is stored.
+type SealedRecord struct {
+	Category privacy.DataCategory
+	Version  int64
+	Sealed   []byte
+}
+
+// SealedChunk is a chunk of events as it is stored.
+type SealedChunk struct {
+	Number, Version int64
+	Sealed          []byte
+}
+
+// Member is somebody who was drawn.
+type Member struct {
+	DataSubject privacy.DataSubjectID
+	Staged      cleanroom.StagedMember
+	Rows        []Row
+}
+
+// Stay is where and for what people are drawn.
+type Stay struct {
+	Snapshot   cleanroom.SnapshotID
+	Room       cleanroom.RoomID
+	Dataset    cleanroom.DatasetRef
+	Purpose    privacy.Purpose
+	Dimensions int // how many of a row's are used
+	Measures   int
+}
+
+// Store reads people and puts them into snapshots.
+type Store interface {
+	// Candidates returns everybody of whom the ledger has a yes to a purpose, whatever has
+	// become of it.
+	Candidates(ctx context.Context, purpose privacy.Purpose) ([]privacy.DataSubjectID, error)
+	// Put locks those of the people who are there and not restricted, so that nobody records
+	// a choice of theirs, restricts or erases them; it reads what was committed by then, and
+	// commits what admit makes of it, in no order that tells who is who. What admit returned
+	// is not stored if it fails, or anything else does.
+	Put(ctx context.Context, stay Stay, wanted Wanted, people []privacy.DataSubjectID, admit func(at time.Time, held []Held) ([]Member, error)) error
+}
+
+// Policy decides about rooms. A revision of the policies does.
+type Policy interface {
+	DecideRoom(ctx context.Context, facts policies.RoomFacts) (policies.RoomDecision, error)
+	Catalogue() *policies.Catalogue
+}
+
+// Staging is where people are staged.
+type Staging interface {
+	cleanroom.Staging
+	cleanroom.Drawing
+}
+
+// Config has defaults for what is not required.
+type Config struct {
+	// Rooms, Staging, Store, Vault and Keys are required, and so are Policy, which returns the
+	// policies in force, BirthDate and Childhood; see [Rules]. Own is for rooms in oprf mode.
+	Rooms     cleanroom.Rooms
+	Staging   Staging
+	Own       Own
+	Store     Store
+	Vault     *vault.Vault
+	Keys      *match.Keys
+	Policy    func() Policy
+	BirthDate func(core vault.Record) (string, bool)
+	Childhood func(law privacy.Jurisdiction, birth string) consent.Childhood
+	// Chunk is how many people are locked at a time; zero: 512.
+	Chunk int
+	// Random is for shuffling; nil: crypto/rand.Reader.
+	Random io.Reader
+}
+
+// Drawer draws the house's own people into rooms.
+type Drawer struct{ config Config }
+
+// New returns a drawer.
+func New(config Config) *Drawer {
+	if config.Chunk <= 0 {
+		config.Chunk = 512
+	}
+	if config.Random == nil {
+		config.Random = rand.Reader
+	}
+	return &Drawer{config}
+}
+
+// Order says what is to be drawn.
+type Order struct {
+	Room    cleanroom.RoomID
+	Dataset cleanroom.DatasetRef
+	Mapping *Mapping
+	// Secret is what the parties of a room that matches blindly share.
+	Secret []byte
+	// Pair masks in pair mode. Hand takes the list to the other party, which masks it once more:
+	// it calls commit when the list is there, and does not give it away if that fails.
+	Pair *match.Pair
+	Hand func(list List, commit func(manifest audit.Digest) error) error
+	// Progress, if not nil, hears how many of how many people were looked at.
+	Progress func(done, total int64)
+	// Masking does of how many who were drawn, in oprf mode.
+	Masking func(done, total int64)
+}
+
+// Drawn is a snapshot that was admitted, or waits for the other party.
+type Drawn struct {
+	Snapshot cleanroom.SnapshotID
+	// Waiting is whether the other party has to mask the list once more, in pair mode; Manifest
+	// is by what it is known then.
+	Waiting  bool
+	Manifest audit.Digest
+	// Members were drawn, Rows are theirs. How many were not, and of whom the room knows
+	// nothing, is not told.
+	Members, Rows int64
+	Receipt       audit.Receipt
+}
+
+// ErrDenied is wrapped by the error of a draw that the policies do not allow.
+var ErrDenied = errors.New("the policies do not let this dataset into the room")
+
+// Draw draws everybody whose consent covers the room's purpose, and admits the snapshot
+// together with the entry. It replaces the dataset that waits for the next match. In pair mode
+// the snapshot is admitted when the other party has masked the list once more and brought it
+// to the house; until then whoever leaves is gone from it as well.
+func (d *Drawer) Draw(ctx context.Context, by privacy.Principal, order Order) (Drawn, error) {
+	run, err := d.prepare(ctx, order)
+	if err != nil {
+		return Drawn{}, fmt.Errorf("drawing people: %w", err)
+	}
+	drawn, err := run.draw(ctx, by)
+	if err != nil {
+		for range run.opened {
+			d.config.Vault.Abandoned(vault.UseRoom)
+		}
+		return Drawn{}, fmt.Errorf("drawing people: %w", err)
+	}
+	return drawn, nil
+}
+
+// run is one draw.
+type run struct {
+	*Config
+	order    Order
+	room     *cleanroom.Room
+	signed   *cleanroom.SignedContract
+	contract *cleanroom.Contract
+	purpose  *policies.Purpose
+	rules    Rules
+	matcher  match.Matcher
+	stay     Stay
+	wanted   Wanted
+	digest   audit.Digest
+
+	seen          map[match.Seed]struct{}
+	kept          []kept // in modes in which tokens come later
+	opened        int
+	members, rows int64
+}
+
+func (d *Drawer) prepare(ctx context.Context, order Order) (*run, error) {
+	policy := d.config.Policy()
+	if policy == nil {
+		return nil, fmt.Errorf("without active policies: %w", privacy.ErrUnavailable)
+	}
+	r := &run{Config: &d.config, order: order, seen: map[match.Seed]struct{}{}}
+	var err error
+	if r.room, err = d.config.Rooms.RoomOf(ctx, order.Room); err != nil {
+		return nil, err
+	}
+	if !r.room.ClosedAt.IsZero() {
+		return nil, fmt.Errorf("the room is closed: %w", privacy.ErrConflict)
+	}
+	contracts, err := d.config.Rooms.ContractsOf(ctx, order.Room)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(contracts, func(s *cleanroom.SignedContract) bool { return s.Ref() == order.Dataset })
+	if at < 0 {
+		return nil, fmt.Errorf("the room lets no such dataset in: %w", privacy.ErrNotFound)
+	}
+	r.signed, r.contract = contracts[at], contracts[at].Contract
+	if !slices.Contains(r.contract.Purposes, r.room.Purpose) {
+		return nil, fmt.Errorf("the contract is not for the room's purpose: %w", privacy.ErrForbidden)
+	}
+	catalogue := policy.Catalogue()
+	var known bool
+	if r.purpose, known = catalogue.Purpose(r.room.Purpose); !known {
+		return nil, fmt.Errorf("the room's purpose is not in the catalogue: %w", privacy.ErrForbidden)
+	}
+	if err := order.Mapping.fit(r.contract, catalogue); err != nil {
+		return nil, err
+	}
+	if err := r.permit(ctx, policy); err != nil {
+		return nil, err
+	}
+	if r.matcher, err = r.matching(); err != nil {
+		return nil, err
+	}
+	r.rules = Rules{Catalogue: catalogue, BirthDate: d.config.BirthDate, Childhood: d.config.Childhood}
+	r.wanted = Wanted{
+		Purposes:   []privacy.Purpose{r.purpose.ID, policies.GeneralMarketing},
+		Categories: order.Mapping.categories(catalogue), Stream: order.Mapping.Stream,
+	}
+	r.stay = Stay{Room: order.Room, Dataset: order.Dataset, Purpose: r.purpose.ID}
+	for i := range r.contract.Columns {
+		if r.contract.Columns[i].Role == cleanroom.Measure {
+			r.stay.Measures++
+		} else {
+			r.stay.Dimensions++
+		}
+	}
+	return r, nil
+}
+
+// permit has the policies decide whether the dataset may come into the room.
+func (r *run) permit(ctx context.Context, policy Policy) error {
+	member, is := r.room.Member(r.contract.Owner)
+	if !is {
+		return fmt.Errorf("the owner is not in the room: %w", privacy.ErrForbidden)
+	}
+	facts := policies.RoomFacts{
+		Act: policies.AdmitToRoom, Party: r.contract.Owner, Purpose: r.room.Purpose, RoomPurpose: r.room.Purpose, Mode: string(r.room.Mode),
+		Datasets: []policies.RoomDataset{{
+			Owner: r.contract.Owner, Purposes: r.contract.Purposes, Source: string(r.contract.Source), AdHoc: r.contract.AdHoc,
+		}},
+	}
+	for _, m := range r.room.Members {
+		facts.Members = append(facts.Members, m.Party)
+	}
+	for _, role := range member.Roles {
+		facts.Roles = append(facts.Roles, string(role))
+	}
+	for i := range r.contract.Columns {
+		c := &r.contract.Columns[i]
+		facts.Columns = append(facts.Columns, policies.RoomColumn{
+			Category: c.Category, Role: string(c.Role), Vocabulary: c.Vocabulary, Values: c.Domain, Other: c.Other,
+		})
+	}
+	decision, err := policy.DecideRoom(ctx, facts)
+	if err != nil {
+		return err
+	}
+	if !decision.Allow {
+		return fmt.Errorf("%w (%v): %w", ErrDenied, decision.Failed, privacy.ErrForbidden)
+	}
+	return nil
+}
+
+// matching returns what masks identifiers.
+func (r *run) matching() (match.Matcher, error) {
+	switch r.room.Matching {
+	case cleanroom.MatchOperator:
+		return match.NewOperator(), nil
+	case cleanroom.MatchBlind:
+		return match.NewBlind(r.order.Secret, r.room.ID, r.order.Mapping.Identifier.Kind)
+	case cleanroom.MatchPair:
+		if r.order.Pair == nil || r.order.Hand == nil {
+			return nil, fmt.Errorf("the room matches by pair, which takes the salt, the scalar and the signing key of %s, and a directory for the other party: %w", r.contract.Owner, privacy.ErrInvalid)
+		}
+		return r.order.Pair, nil
+	case cleanroom.MatchOPRF:
+		return match.NewUnmasked(), nil
+	}
+	return nil, fmt.Errorf("the room matches by %s, which is not known: %w", r.room.Matching, privacy.ErrInvalid)
+}
+
+func (r *run) draw(ctx context.Context, by privacy.Principal) (Drawn, error) {
+	people, err := r.Store.Candidates(ctx, r.purpose.ID)
+	if err != nil {
+		return Drawn{}, err
+	}
+	// In the order of ids, the order of seats would give them away.
+	if err := shuffle(r.Random, len(people), func(i, j int) { people[i], people[j] = people[j], people[i] }); err != nil {
+		return Drawn{}, err
+	}
+	if r.digest, err = r.manifest(); err != nil {
+		return Drawn{}, err
+	}
+	r.stay.Snapshot, err = r.Staging.Begin(ctx, cleanroom.Admission{
+		Room: r.order.Room, Dataset: r.order.Dataset, Contract: r.contract.Version, Manifest: r.digest, Identifier: r.order.Mapping.Identifier.Kind,
+	})
+	if err != nil {
+		return Drawn{}, err
+	}
+	done, err := r.fill(ctx, by, people)
+	if err != nil {
+		return done, errors.Join(err, r.Staging.Abandon(context.WithoutCancel(ctx), r.stay.Snapshot))
+	}
+	return done, nil
+}
+
+func (r *run) fill(ctx context.Context, by privacy.Principal, people []privacy.DataSubjectID) (Drawn, error) {
+	total := int64(len(people))
+	for chunk := range slices.Chunk(people, r.Chunk) {
+		err := r.Store.Put(ctx, r.stay, r.wanted, chunk, func(at time.Time, held []Held) ([]Member, error) { return r.admit(ctx, at, held) })
+		if err != nil {
+			return Drawn{}, err
+		}
+		if total -= int64(len(chunk)); r.order.Progress != nil {
+			r.order.Progress(int64(len(people))-total, int64(len(people)))
+		}
+	}
+	switch r.room.Matching {
+	case cleanroom.MatchPair:
+		return r.hand(ctx, by)
+	case cleanroom.MatchOPRF:
+		if err := r.own(ctx, by); err != nil {
+			return Drawn{}, err
+		}
+	}
+	receipt, err := r.Staging.Admit(ctx, r.stay.Snapshot, audit.Event{
+		Kind: audit.SnapshotAdmitted, Outcome: audit.Done, Principal: by, Purpose: r.purpose.ID,
+		List: r.digest, Count: uint64(r.members),
+	})
+	if err != nil {
+		return Drawn{}, err
+	}
+	return Drawn{Snapshot: r.stay.Snapshot, Members: r.members, Rows: r.rows, Receipt: receipt}, nil
+}
+
+// manifest names the draw: what is drawn under which contract, and a number of its own.
+func (r *run) manifest() (audit.Digest, error) {
+	h := sha256.New()
+	text := "mahrem/room/draw/v1\x00" + string(r.order.Room) + "\x00" + r.order.Dataset.String() + "\x00"
+	_, _ = h.Write(binary.BigEndian.AppendUint32([]byte(text), uint32(r.contract.Version))) // never fails
+	if _, err := io.CopyN(h, r.Random, 16); err != nil {
+		return audit.Digest{}, fmt.Errorf("drawing a number: %w", err)
+	}
+	return audit.Digest(h.Sum(nil)), nil
+}
+
+// shuffle puts n things in an order that nobody can foresee (Fisher and Yates).
+func shuffle(random io.Reader, n int, swap func(i, j int)) error {
+	for i := n - 1; i > 0; i-- {
+		j, err := rand.Int(random, big.NewInt(int64(i)+1))
+		if err != nil {
+			return fmt.Errorf("shuffling: %w", err)
+		}
+		swap(i, int(j.Int64()))
+	}
+	return nil
+}

@@ -1,0 +1,394 @@
+package cleanroom_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// shelf is a registry of one room that keeps what is filed in memory, with its entries.
+type shelf struct {
+	cleanroom.Registry // the rest is not asked for
+
+	mu        sync.Mutex
+	room      *cleanroom.Room
+	keys      map[cleanroom.PartyID]string
+	contracts []*cleanroom.FiledContract // newest first
+	templates []*cleanroom.SignedTemplate
+	entries   []audit.Event
+	// hide has the next look find no contracts, as if one were filed at the same time.
+	hide int
+}
+
+func (s *shelf) RoomOf(_ context.Context, id cleanroom.RoomID) (*cleanroom.Room, error) {
+	if id != s.room.ID {
+		return nil, privacy.ErrNotFound
+	}
+	return s.room, nil
+}
+
+func (s *shelf) PartyOf(_ context.Context, party cleanroom.PartyID) (*cleanroom.Party, error) {
+	key, known := s.keys[party]
+	if !known {
+		return nil, privacy.ErrNotFound
+	}
+	return &cleanroom.Party{ID: party, Key: key}, nil
+}
+
+func (s *shelf) Contracts(context.Context, cleanroom.DatasetRef) ([]*cleanroom.FiledContract, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hide > 0 {
+		s.hide--
+		return nil, nil
+	}
+	return slices.Clone(s.contracts), nil
+}
+
+func (s *shelf) AddContract(_ context.Context, filed *cleanroom.FiledContract, event audit.Event) (audit.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.contracts) != filed.Contract.Version-1 {
+		return audit.Receipt{}, privacy.ErrConflict
+	}
+	s.contracts = append([]*cleanroom.FiledContract{filed}, s.contracts...)
+	return s.log(event), nil
+}
+
+func (s *shelf) Templates(context.Context, cleanroom.RoomID) ([]*cleanroom.SignedTemplate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.templates), nil
+}
+
+func (s *shelf) AddTemplate(_ context.Context, _ cleanroom.RoomID, t *cleanroom.SignedTemplate, _ map[cleanroom.PartyID]string, event audit.Event) (audit.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, there := range s.templates {
+		switch {
+		case there.Template.String() != t.Template.String():
+		case there.Digest != t.Digest:
+			return audit.Receipt{}, privacy.ErrConflict
+		default:
+			more := *there
+			more.Signers = append(slices.Clone(there.Signers), t.Signers...)
+			slices.Sort(more.Signers)
+			more.Signers = slices.Compact(more.Signers)
+			s.templates[i] = &more
+			return s.log(event), nil
+		}
+	}
+	s.templates = append(s.templates, t)
+	return s.log(event), nil
+}
+
+// Append keeps an entry.
+func (s *shelf) Append(_ context.Context, event audit.Event) (audit.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log(event), nil
+}
+
+func (s *shelf) log(event audit.Event) audit.Receipt {
+	s.entries = append(s.entries, event)
+	return audit.Committed([16]byte{1}, [32]byte{1}, uint64(len(s.entries)))
+}
+
+// last returns how many entries there are, and the newest one.
+func (s *shelf) last() (int, audit.Event) {
+	if len(s.entries) == 0 {
+		return 0, audit.Event{}
+	}
+	return len(s.entries), s.entries[len(s.entries)-1]
+}
+
+const filedContract = `{
+  "owner": "brand_partner", "dataset": "audience", "version": 1, "source": "party", "unit": "person", "purposes": ["campaign_measurement"],
+  "columns": [{"name": "tier", "role": "dimension", "type": "enum", "category": "purchases", "domain": ["gold", "silver"]}],
+  "minimum_people": 50, "cap_nanorho": 147000000, "consumer_cap_nanorho": 36750000, "query_cap_nanorho": 5880000,
+  "max_groups_per_person": 1, "ad_hoc": true
+}`
+
+const filedTemplate = `{
+  "name": "reach", "version": 1,
+  "query": {
+    "room": "spring", "from": [{"dataset": "brand_partner.audience", "as": "a"}], "where": [{"col": "a.tier", "op": "=", "val": {"hole": "tier"}}],
+    "metrics": [{"fn": "people", "as": "reach"}], "privacy": {"noise_people": 20, "max_groups_per_person": 1}, "purpose": "campaign_measurement"
+  }
+}`
+
+func serviceOf(party cleanroom.PartyID) privacy.Principal {
+	return privacy.Principal{ID: "service", Role: privacy.RoleService, Recipient: party}
+}
+
+// bundled are the policies that ship with the program.
+var bundled = sync.OnceValues(func() (*policies.Engine, error) {
+	return policies.Open(context.Background(), policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
+})
+
+// makeShelf returns a desk in front of a room of two parties that own data and one that does
+// not, with the keys of all.
+func makeShelf() (*shelf, *cleanroom.FilingDesk, map[string]note.Signer, error) {
+	engine, err := bundled()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s := &shelf{
+		keys: map[cleanroom.PartyID]string{},
+		room: &cleanroom.Room{
+			ID: "spring", Purpose: "campaign_measurement", Mode: cleanroom.Private,
+			Members: []cleanroom.Member{
+				{Party: "brand_partner", Roles: []cleanroom.Role{cleanroom.OwnsData}},
+				{Party: "media_agency", Roles: []cleanroom.Role{cleanroom.MayQuery}},
+				{Party: "retail_media", Roles: []cleanroom.Role{cleanroom.OwnsData}},
+			},
+			Datasets: []cleanroom.DatasetRef{{Owner: "brand_partner", Dataset: "audience"}},
+		},
+	}
+	signers := map[string]note.Signer{}
+	for i, name := range []string{"brand_partner", "media_agency", "retail_media", "web_shop"} {
+		secret, public, err := cleanroom.GenerateKey(strings.NewReader(strings.Repeat(string(rune('a'+i)), 64)), cleanroom.PartyID(name))
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if signers[name], err = cleanroom.ParseSigner(secret); err != nil {
+			return nil, nil, nil, err
+		}
+		s.keys[cleanroom.PartyID(name)] = strings.TrimSpace(public)
+	}
+	register := cleanroom.NewRegister(s, cleanroom.RegisterConfig{Revision: engine.Revision})
+	return s, cleanroom.NewFilingDesk(register, s), signers, nil
+}
+
+func newShelf(t testing.TB) (*shelf, *cleanroom.FilingDesk, map[string]note.Signer) {
+	t.Helper()
+	s, desk, signers, err := makeShelf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, desk, signers
+}
+
+// A party files its contract itself. A line that broke is no trouble: the same bytes again
+// are filed already.
+func ExampleFilingDesk_FileContract() {
+	_, desk, keys, err := makeShelf()
+	if err != nil {
+		panic(err)
+	}
+	contract, err := cleanroom.ParseContract([]byte(filedContract))
+	if err != nil {
+		panic(err)
+	}
+	signed, err := cleanroom.SignContract(contract, keys["brand_partner"])
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		filed, err := desk.FileContract(context.Background(), serviceOf("brand_partner"), "spring", signed, "")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(filed.Contract.Ref(), filed.Contract.Contract.Version, filed.Repeated)
+	}
+	_, err = desk.FileContract(context.Background(), serviceOf("retail_media"), "spring", signed, "")
+	denied, _ := errors.AsType[*cleanroom.Denied](err)
+	fmt.Println(denied.Checks)
+	// Output:
+	// brand_partner.audience 1 false
+	// brand_partner.audience 1 true
+	// [room_owner]
+}
+
+// signedContract is filedContract with words replaced, signed by its owner.
+func signedContract(t testing.TB, signer note.Signer, replaced ...string) []byte {
+	t.Helper()
+	signed, err := cleanroom.SignContract(mustContract(t, strings.NewReplacer(replaced...).Replace(filedContract)), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// mustDeny wants a refusal for one reason, with its entry.
+func (s *shelf) mustDeny(t *testing.T, err error, check string) {
+	t.Helper()
+	denied, ok := errors.AsType[*cleanroom.Denied](err)
+	_, entry := s.last()
+	if !ok || !slices.Equal(denied.Checks, []string{check}) || entry.Kind != audit.RoomDenied || entry.Outcome != audit.Denied || !slices.Equal(entry.Checks, denied.Checks) {
+		t.Errorf("%v with the entry %s %v, not %s", err, entry.Kind, entry.Checks, check)
+	}
+}
+
+// TestFileContract: the owner of the data files what it has signed, once; nobody else does,
+// and nothing that the policies or the version before stand against.
+func TestFileContract(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s, desk, keys := newShelf(t)
+	owner, brand := serviceOf("brand_partner"), keys["brand_partner"]
+	first := signedContract(t, brand)
+
+	for by, check := range map[privacy.Principal]string{
+		serviceOf("retail_media"): cleanroom.CheckOwner,
+		serviceOf("media_agency"): cleanroom.CheckRole,
+		serviceOf("web_shop"):     cleanroom.CheckMember,
+		serviceOf(""):             cleanroom.CheckMember,
+		{Role: privacy.RoleDPO, Recipient: "brand_partner"}:  cleanroom.CheckMember,
+		{Role: privacy.RoleIngest, Recipient: "web_shop"}:    cleanroom.CheckMember,
+		{Role: privacy.RoleAuditor, Recipient: "media_corp"}: cleanroom.CheckMember,
+	} {
+		_, err := desk.FileContract(ctx, by, "spring", first, "")
+		s.mustDeny(t, err, check)
+	}
+	_, err := desk.FileContract(ctx, owner, "winter", first, "")
+	s.mustDeny(t, err, cleanroom.CheckMember)
+
+	// In the owner's name, with another key; or with a signature of other bytes.
+	forged := strings.Replace(string(signedContract(t, brand, `"minimum_people": 50`, `"minimum_people": 60`)), `"minimum_people":60`, `"minimum_people":50`, 1)
+	if _, err := desk.FileContract(ctx, owner, "spring", []byte(forged), ""); !errors.Is(err, cleanroom.ErrSignature) {
+		t.Errorf("a forged contract: %v", err)
+	}
+	if _, err := desk.FileContract(ctx, owner, "spring", []byte("no note"), ""); !errors.Is(err, privacy.ErrInvalid) || errors.Is(err, privacy.ErrDamaged) {
+		t.Errorf("what is no note: %v", err)
+	}
+	for pointer, signed := range map[string][]byte{
+		"/dataset":    signedContract(t, brand, `"dataset": "audience"`, `"dataset": "others"`),
+		"/purposes/0": signedContract(t, brand, `["gold", "silver"]`, `["grocery.dairy", "health.pregnancy_tests"], "vocabulary": "product_groups"`),
+	} {
+		if _, err := desk.FileContract(ctx, owner, "spring", signed, ""); pointerOf(t, err) != pointer {
+			t.Errorf("%v, not at %s", err, pointer)
+		}
+	}
+	if len(s.contracts) > 0 {
+		t.Fatal("what was refused is filed")
+	}
+
+	filed, err := desk.FileContract(ctx, owner, "spring", first, "")
+	if err != nil || filed.Repeated || filed.Receipt.IsZero() || filed.Contract.Contract.Version != 1 {
+		t.Fatalf("%+v, %v", filed, err)
+	}
+	n, entry := s.last()
+	if entry.Kind != audit.ContractSigned || entry.Principal != owner || entry.List != filed.Contract.Digest {
+		t.Errorf("left %+v", entry)
+	}
+	again, err := desk.FileContract(ctx, owner, "spring", first, "")
+	if err != nil || !again.Repeated || !again.Receipt.IsZero() || again.Contract != filed.Contract {
+		t.Errorf("the same again: %+v, %v", again, err)
+	}
+	// Found only after the database has refused it.
+	s.hide = 2
+	again, err = desk.FileContract(ctx, owner, "spring", first, "")
+	if err != nil || !again.Repeated {
+		t.Errorf("the same at the same time: %+v, %v", again, err)
+	}
+	if now, _ := s.last(); now != n || len(s.contracts) != 1 {
+		t.Error("filing the same again leaves something")
+	}
+
+	higher := signedContract(t, brand, `"version": 1`, `"version": 2`, `"cap_nanorho": 147000000`, `"cap_nanorho": 200000000`)
+	if _, err := desk.FileContract(ctx, owner, "spring", higher, " "); pointerOf(t, err) != "/cap_nanorho" {
+		t.Errorf("a higher cap without a reason: %v", err)
+	}
+	raised, err := desk.FileContract(ctx, owner, "spring", higher, "a second campaign")
+	if err != nil || raised.Contract.RaisedBecause != "a second campaign" {
+		t.Errorf("%+v, %v", raised, err)
+	}
+	if again, err := desk.FileContract(ctx, owner, "spring", first, ""); err != nil || !again.Repeated {
+		t.Errorf("an older version again: %+v, %v", again, err)
+	}
+	other := signedContract(t, brand, `"minimum_people": 50`, `"minimum_people": 60`)
+	if _, err := desk.FileContract(ctx, owner, "spring", other, ""); pointerOf(t, err) != "/version" {
+		t.Errorf("another first version: %v", err)
+	}
+	s.room.ClosedAt = s.room.ClosedAt.AddDate(1, 0, 0)
+	_, err = desk.FileContract(ctx, owner, "spring", first, "")
+	s.mustDeny(t, err, cleanroom.CheckMember)
+}
+
+// TestFileTemplate: whoever has signed a template files it, with the signatures that are under
+// it, and what is there already leaves nothing.
+func TestFileTemplate(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s, desk, keys := newShelf(t)
+	template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(document *cleanroom.Template, first string, others ...string) []byte {
+		t.Helper()
+		signed, err := cleanroom.SignTemplate(document, keys[first])
+		for _, name := range others {
+			if err == nil {
+				signed, err = cleanroom.CosignTemplate(signed, keys[name])
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	one, both := sign(template, "brand_partner"), sign(template, "brand_partner", "media_agency")
+
+	_, err = desk.FileTemplate(ctx, serviceOf("web_shop"), "spring", one)
+	s.mustDeny(t, err, cleanroom.CheckMember)
+	_, err = desk.FileTemplate(ctx, serviceOf("retail_media"), "spring", one)
+	s.mustDeny(t, err, cleanroom.CheckSigner)
+	for _, signed := range [][]byte{
+		sign(template, "web_shop"), // which is no member
+		[]byte(strings.Replace(string(one), `"noise_people":20`, `"noise_people":10`, 1)),
+		[]byte("no note"),
+	} {
+		if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", signed); !errors.Is(err, cleanroom.ErrSignature) {
+			t.Errorf("%.30s: %v", signed, err)
+		}
+	}
+	elsewhere := *template
+	elsewhere.Query.Room = "winter"
+	if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", sign(&elsewhere, "brand_partner")); pointerOf(t, err) != "/query/room" {
+		t.Errorf("a template of another room: %v", err)
+	}
+	if len(s.templates) > 0 {
+		t.Fatal("what was refused is filed")
+	}
+
+	filed, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", one)
+	if err != nil || filed.Repeated || filed.Receipt.IsZero() || !slices.Equal(filed.Template.Signers, []cleanroom.PartyID{"brand_partner"}) {
+		t.Fatalf("%+v, %v", filed, err)
+	}
+	more, err := desk.FileTemplate(ctx, serviceOf("media_agency"), "spring", both)
+	if err != nil || more.Repeated || !slices.Equal(more.Template.Signers, []cleanroom.PartyID{"brand_partner", "media_agency"}) {
+		t.Fatalf("%+v, %v", more, err)
+	}
+	n, entry := s.last()
+	if entry.Kind != audit.TemplateSigned || entry.List != filed.Template.Digest {
+		t.Errorf("left %+v", entry)
+	}
+	for _, signed := range [][]byte{one, both} {
+		again, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", signed)
+		if err != nil || !again.Repeated || !again.Receipt.IsZero() || len(again.Template.Signers) != 2 {
+			t.Errorf("again: %+v, %v", again, err)
+		}
+	}
+	if now, _ := s.last(); now != n {
+		t.Error("filing the same again leaves something")
+	}
+	other := *template
+	other.Query.Privacy.NoisePeople = 30
+	if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", sign(&other, "brand_partner")); !errors.Is(err, privacy.ErrConflict) {
+		t.Errorf("another text of the same version: %v", err)
+	}
+}

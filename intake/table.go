@@ -1,0 +1,99 @@
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"sync/atomic"
+
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// The bounds of what one row of a [Table] may cost.
+const (
+	tableCell = 64 << 10
+	tableRow  = 1 << 20
+)
+
+// Table reads chosen columns of a CSV or NDJSON file, compressed or not, in memory that does
+// not grow with the file. It is for those who want rows and not people.
+type Table struct {
+	rows    rowSource
+	in      io.ReadCloser
+	hash    hash.Hash
+	read    atomic.Int64
+	at      []int
+	cells   []string
+	drained bool
+}
+
+// OpenTable begins reading a file, which must have all of the columns.
+func OpenTable(ctx context.Context, source Source, columns []string) (*Table, error) {
+	format, err := source.format()
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{hash: sha256.New(), cells: make([]string, len(columns))}
+	if t.in, err = source.open(ctx, t.hash, &t.read); err != nil {
+		return nil, err
+	}
+	bounds := limits{cell: tableCell, row: tableRow}
+	if format == "csv" {
+		t.rows, err = newCSV(t.in, ',', bounds)
+	} else {
+		t.rows, err = newJSON(t.in, columns, bounds)
+	}
+	if err != nil {
+		_ = t.in.Close()
+		return nil, err
+	}
+	names := map[string]int{}
+	for i, name := range t.rows.columns() {
+		if _, twice := names[name]; twice && format == "csv" {
+			i = -1 // which of the two is meant, nobody knows
+		}
+		names[name] = i
+	}
+	for _, name := range columns {
+		i, ok := names[name]
+		if !ok || i < 0 {
+			_ = t.in.Close()
+			return nil, fmt.Errorf("finding columns: %q is not there, or there twice: %w", name, privacy.ErrInvalid)
+		}
+		t.at = append(t.at, i)
+	}
+	return t, nil
+}
+
+// Next returns the cells of the next row, in the order of the columns, and on which line it
+// begins. They are valid until the call after. Reason is set when the row does not read.
+// io.EOF ends the file.
+func (t *Table) Next() (cells []string, line int64, reason Reason, err error) {
+	record, line, reason, err := t.rows.next()
+	if err != nil || reason != "" {
+		return nil, line, reason, err
+	}
+	for i, at := range t.at {
+		t.cells[i] = record[at]
+	}
+	return t.cells, line, "", nil
+}
+
+// Read is how many bytes of the file have been read.
+func (t *Table) Read() int64 { return t.read.Load() }
+
+// Digest is the SHA-256 of the file as it is stored; it reads what is left of it.
+func (t *Table) Digest() ([sha256.Size]byte, error) {
+	if !t.drained {
+		if _, err := io.Copy(io.Discard, t.in); err != nil {
+			return [sha256.Size]byte{}, fmt.Errorf("reading input: %w", err)
+		}
+		t.drained = true
+	}
+	return [sha256.Size]byte(t.hash.Sum(nil)), nil
+}
+
+// Close ends reading.
+func (t *Table) Close() error { return t.in.Close() }
