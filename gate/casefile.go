@@ -28,9 +28,11 @@ type caseFile struct {
 }
 
 type caseEntry struct {
-	Name   string     `yaml:"name"`
-	Person string     `yaml:"person"`
-	Ask    caseAsk    `yaml:"ask"`
+	Name   string  `yaml:"name"`
+	Person string  `yaml:"person"`
+	Ask    caseAsk `yaml:"ask"`
+	// Room is asked about instead of a person.
+	Room   *caseRoom  `yaml:"room"`
 	Expect caseExpect `yaml:"expect"`
 }
 
@@ -137,6 +139,9 @@ type caseExpect struct {
 	Checks      []string                              `yaml:"checks"`
 	// UseBefore is for how long the answer may still be used, such as "70m".
 	UseBefore string `yaml:"use_before"`
+	// MinimumPeople and QueryCap are the limits of what is allowed in a room.
+	MinimumPeople int   `yaml:"minimum_people"`
+	QueryCap      int64 `yaml:"query_cap"`
 	// SameAs names another case of the file: the two answers must not differ at all.
 	SameAs string `yaml:"same_as"`
 }

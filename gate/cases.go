@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -74,14 +75,22 @@ func (f *caseFile) play(ctx context.Context, s *sheet, name string) ([]CaseResul
 	for i := range f.Cases {
 		c := &f.Cases[i]
 		person, ok := f.People[c.Person]
-		if !ok || c.Name == "" {
-			return nil, fmt.Errorf("case %d (%q): name and a person of this file are required: %w", i+1, c.Name, privacy.ErrInvalid)
+		if ok == (c.Room != nil) || c.Name == "" {
+			return nil, fmt.Errorf("case %d (%q): name and either a person of this file or a room are required: %w", i+1, c.Name, privacy.ErrInvalid)
 		}
 		if _, twice := answers[c.Name]; twice {
 			return nil, fmt.Errorf("case %q is there twice: %w", c.Name, privacy.ErrInvalid)
 		}
 		person.sharing = f.Sharing
-		answer, event, err := c.play(ctx, s, &person)
+		var answer Answer
+		var event audit.Event
+		var limits []string
+		var err error
+		if c.Room != nil {
+			answer, event, limits, err = c.Room.play(ctx, s, &c.Expect)
+		} else {
+			answer, event, err = c.play(ctx, s, &person)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("case %q: %w", c.Name, err)
 		}
@@ -93,6 +102,7 @@ func (f *caseFile) play(ctx context.Context, s *sheet, name string) ([]CaseResul
 		if r.Failures, err = c.Expect.compare(answer, event); err != nil {
 			return nil, fmt.Errorf("case %q: %w", c.Name, err)
 		}
+		r.Failures = append(r.Failures, limits...)
 		if c.Expect.SameAs != "" {
 			other, ok := answers[c.Expect.SameAs]
 			if !ok {

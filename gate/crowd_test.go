@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mahrem/mahrem/policies"
@@ -169,44 +170,48 @@ func TestCrowdFailsClosed(t *testing.T) {
 // is used when it has come.
 func TestCrowdKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	c, people, s, seconds := newCrowd(t)
-	people.wait = make(chan struct{})
-	begun := time.Now()
-	if c.shared(t.Context(), s, "pet_friend") {
-		t.Error("a label is shared before anybody was counted")
-	}
-	seconds.Store(1)
-	for range 50 { // those who come later do not begin to wait
-		c.shared(t.Context(), s, "pet_friend")
-	}
-	if waited := time.Since(begun); waited < crowdWait || waited > 20*crowdWait {
-		t.Errorf("waited %v", waited)
-	}
-	close(people.wait)
-	settle(c)
-	if !c.shared(t.Context(), s, "pet_friend") || people.asked.Load() != 1 {
-		t.Errorf("the count that came late is not used; counted %d times", people.asked.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, people, s, seconds := newCrowd(t)
+		people.wait = make(chan struct{})
+		begun := time.Now()
+		if c.shared(t.Context(), s, "pet_friend") {
+			t.Error("a label is shared before anybody was counted")
+		}
+		seconds.Store(1)
+		for range 50 { // those who come later do not begin to wait
+			c.shared(t.Context(), s, "pet_friend")
+		}
+		if waited := time.Since(begun); waited != crowdWait {
+			t.Errorf("waited %v", waited)
+		}
+		close(people.wait)
+		settle(c)
+		if !c.shared(t.Context(), s, "pet_friend") || people.asked.Load() != 1 {
+			t.Errorf("the count that came late is not used; counted %d times", people.asked.Load())
+		}
+	})
 }
 
 // TestCrowdIsCountedOnce: many queries that come at once wait for one count.
 func TestCrowdIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	c, people, s, _ := newCrowd(t)
-	people.wait = make(chan struct{})
-	var group sync.WaitGroup
-	var shared atomic.Int64
-	for range 8 {
-		group.Go(func() {
-			if c.shared(t.Context(), s, "pet_friend") {
-				shared.Add(1)
-			}
-		})
-	}
-	time.Sleep(5 * time.Millisecond)
-	close(people.wait)
-	group.Wait()
-	if shared.Load() != 8 || people.asked.Load() != 1 {
-		t.Errorf("%d of 8 queries, counted %d times", shared.Load(), people.asked.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, people, s, _ := newCrowd(t)
+		people.wait = make(chan struct{})
+		var group sync.WaitGroup
+		var shared atomic.Int64
+		for range 8 {
+			group.Go(func() {
+				if c.shared(t.Context(), s, "pet_friend") {
+					shared.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		close(people.wait)
+		group.Wait()
+		if shared.Load() != 8 || people.asked.Load() != 1 {
+			t.Errorf("%d of 8 queries, counted %d times", shared.Load(), people.asked.Load())
+		}
+	})
 }

@@ -59,6 +59,9 @@ type AuditConfig struct {
 	Logger *slog.Logger
 }
 
+// AuditDeadline is how long an append may take unless it is said otherwise.
+const AuditDeadline = 2 * time.Second
+
 func (c AuditConfig) withDefaults() AuditConfig {
 	if c.SignEvery == 0 {
 		c.SignEvery = time.Second
@@ -67,7 +70,7 @@ func (c AuditConfig) withDefaults() AuditConfig {
 		c.Now = time.Now
 	}
 	if c.Deadline <= 0 {
-		c.Deadline = 2 * time.Second
+		c.Deadline = AuditDeadline
 	}
 	if c.Queue <= 0 {
 		c.Queue = 8192

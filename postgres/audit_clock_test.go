@@ -92,7 +92,7 @@ func TestClockThatIsSetBackIsSaid(t *testing.T) {
 // TestClockIsSaidEvenIfTheFirstWriteFails: a write that failed has said nothing.
 func TestClockIsSaidEvenIfTheFirstWriteFails(t *testing.T) {
 	t.Parallel()
-	l, troubled, direct := newLogOnLine(t, 300*time.Millisecond)
+	l, troubled, direct := newLogOnLine(t, shortDeadline)
 	if _, err := l.Append(t.Context(), denied()); err != nil {
 		t.Fatal(err)
 	}

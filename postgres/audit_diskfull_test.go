@@ -125,7 +125,7 @@ func TestDiskThatIsFull(t *testing.T) {
 		if strings.Contains(err.Error(), "53100") {
 			why = err
 		}
-		if took := time.Since(began); took > deadline+10*time.Second { // a machine that runs tests may be slow
+		if took := time.Since(began); took > deadline+2*time.Minute { // a machine that runs tests may be slow
 			t.Errorf("told after %v", took)
 		}
 	}

@@ -127,6 +127,10 @@ func (l *line) carry(to, from net.Conn, asking bool) {
 	}
 }
 
+// shortDeadline is one that tests can wait for, and that a healthy database keeps on a machine
+// that runs many tests at once.
+const shortDeadline = 3 * time.Second
+
 // newLogOnLine has a log whose line can be troubled, and a database handle that is not.
 func newLogOnLine(t *testing.T, deadline time.Duration) (*AuditLog, *line, *DB) {
 	t.Helper()
@@ -151,7 +155,7 @@ func newLogOnLine(t *testing.T, deadline time.Duration) (*AuditLog, *line, *DB) 
 // back the log goes on by itself, without a gap.
 func TestOutageIsAnsweredAndEnds(t *testing.T) {
 	t.Parallel()
-	const deadline = 500 * time.Millisecond
+	const deadline = shortDeadline
 	for name, state := range map[string]trouble{"stopped": stopped, "hanging": hanging} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +172,7 @@ func TestOutageIsAnsweredAndEnds(t *testing.T) {
 					_, err = l.Append(ctx, denied())
 				}
 				// AppendTx waits for a connection, a turn and a flush, each bounded.
-				if took := time.Since(start); took > 4*deadline+time.Second {
+				if took := time.Since(start); took > 4*deadline+10*time.Second {
 					t.Errorf("took %v to fail", took)
 				}
 				return err
@@ -196,7 +200,7 @@ func TestOutageIsAnsweredAndEnds(t *testing.T) {
 			troubled.set(passing)
 			for _, tx := range []bool{false, true} {
 				err := errors.New("not tried")
-				for until := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(until); {
+				for until := time.Now().Add(time.Minute); err != nil && time.Now().Before(until); {
 					err = appendOnce(tx)
 				}
 				if err != nil {
@@ -215,7 +219,7 @@ func TestOutageIsAnsweredAndEnds(t *testing.T) {
 // the receipt, and the entry is there once.
 func TestLostAnswerIsFoundOut(t *testing.T) {
 	t.Parallel()
-	l, troubled, direct := newLogOnLine(t, 5*time.Second)
+	l, troubled, direct := newLogOnLine(t, time.Minute)
 	if _, err := l.Append(t.Context(), denied()); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +252,7 @@ func TestLostAnswerIsFoundOut(t *testing.T) {
 // TestLockThatIsNeverGranted: somebody sits on the log's lock.
 func TestLockThatIsNeverGranted(t *testing.T) {
 	t.Parallel()
-	l, _, direct := newLogOnLine(t, 2*time.Second)
+	l, _, direct := newLogOnLine(t, shortDeadline)
 	tx, err := direct.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -260,13 +264,13 @@ func TestLockThatIsNeverGranted(t *testing.T) {
 	if _, err := l.Append(t.Context(), denied()); !errors.Is(err, privacy.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > 4*time.Second {
+	if took := time.Since(start); took > 4*shortDeadline {
 		t.Errorf("took %v", took)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(5 * time.Second); ; {
+	for until := time.Now().Add(time.Minute); ; {
 		if _, err = l.Append(t.Context(), denied()); err == nil || time.Now().After(until) {
 			break
 		}
@@ -280,7 +284,7 @@ func TestLockThatIsNeverGranted(t *testing.T) {
 // each is counted, and the first one that can ends it.
 func TestAlarmIsRaisedOnceAndEnds(t *testing.T) {
 	t.Parallel()
-	l, troubled, _ := newLogOnLine(t, 300*time.Millisecond)
+	l, troubled, _ := newLogOnLine(t, shortDeadline)
 	var said strings.Builder
 	l.config.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	unchanged := func(context.Context, pgx.Tx) error { return nil }

@@ -192,3 +192,19 @@ func (l *AuditLog) appendAndCommit(ctx context.Context, conn *pgx.Conn, own []*p
 	l.head.moveTo(w.edge, w.root)
 	return nil
 }
+
+// changeOne runs a statement that changes one row, in the transaction of its entry. If it
+// finds no row that it may change, nothing is committed and none is wrapped.
+func changeOne(ctx context.Context, log transactor, what string, event audit.Event, none error, statement string, arguments ...any) (audit.Receipt, error) {
+	receipt, err := log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, statement, arguments...)
+		if err == nil && tag.RowsAffected() == 0 {
+			return none
+		}
+		return translate(err)
+	})
+	if err != nil {
+		return audit.Receipt{}, fmt.Errorf("%s: %w", what, err)
+	}
+	return receipt, nil
+}

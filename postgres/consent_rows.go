@@ -129,7 +129,11 @@ func addConsentRows(ctx context.Context, tx pgx.Tx, db *DB, rows []*consentRow, 
 	if len(added) == 0 {
 		return nil
 	}
-	if err := insertConsentRows(ctx, tx, added, batch); err != nil {
+	present, err := insertConsentRows(ctx, tx, added, batch)
+	if err != nil {
+		return err
+	}
+	if err := db.leaveTx(ctx, tx, db.leaving(present, added)); err != nil {
 		return err
 	}
 	if db.toldOfConsents == nil {
@@ -155,8 +159,9 @@ type consentBatch struct {
 	digest audit.Digest
 }
 
-// insertConsentRows writes rows, all of them new.
-func insertConsentRows(ctx context.Context, tx pgx.Tx, rows []*consentRow, in *consentBatch) error {
+// insertConsentRows writes rows, all of them new. It returns in which clean rooms those are
+// who say no to anything.
+func insertConsentRows(ctx context.Context, tx pgx.Tx, rows []*consentRow, in *consentBatch) (present []inRoom, err error) {
 	n := len(rows)
 	people, ids := make([][16]byte, n), make([][16]byte, n)
 	purposes, channels, actions, bases, categories := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -189,7 +194,10 @@ func insertConsentRows(ctx context.Context, tx pgx.Tx, rows []*consentRow, in *c
 	batch.Queue(sqlConsentAdd, people, ids, purposes, channels, actions, bases, explicit, categories,
 		notices, sources, incentive, actors, verified, languages, evidence, jurisdictions,
 		effective, recorded, until, salts, commitments, id)
-	return translate(tx.SendBatch(ctx, batch).Close())
+	if people := nosOf(rows); len(people) > 0 {
+		queueInRooms(batch, people, &present)
+	}
+	return present, translate(tx.SendBatch(ctx, batch).Close())
 }
 
 // lateYeses returns whom rows call for a profile anew: somebody of them said yes at a moment

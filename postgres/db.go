@@ -38,7 +38,7 @@ type Config struct {
 	Role string
 	// MaxConns bounds the connections; zero means four a CPU, at least sixteen.
 	MaxConns int32
-	// ConnectTimeout bounds one attempt to connect; zero means 5 seconds.
+	// ConnectTimeout bounds one attempt to connect; zero means [ConnectTimeout].
 	ConnectTimeout time.Duration
 }
 
@@ -47,7 +47,12 @@ type DB struct {
 	pool *pgxpool.Pool
 	// toldOfConsents is set by TellConsents.
 	toldOfConsents func(ctx context.Context, tx pgx.Tx, added []consent.Record) error
+	// rooms is set by FindInRooms.
+	rooms RoomPeople
 }
+
+// ConnectTimeout bounds one attempt to connect unless it is said otherwise.
+const ConnectTimeout = 5 * time.Second
 
 // Open connects to a migrated database. It returns an error that wraps
 // [privacy.ErrUnavailable] if the database cannot be reached.
@@ -66,7 +71,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	}
 	settings.ConnConfig.ConnectTimeout = config.ConnectTimeout
 	if config.ConnectTimeout <= 0 {
-		settings.ConnConfig.ConnectTimeout = 5 * time.Second
+		settings.ConnConfig.ConnectTimeout = ConnectTimeout
 	}
 	parameters := settings.ConnConfig.RuntimeParams
 	parameters["role"] = cmp.Or(config.Role, appRole)

@@ -85,6 +85,10 @@ func (s *EraseStore) Shred(ctx context.Context, order dsar.ShredOrder) (dsar.Shr
 		if err != nil {
 			return nil, err
 		}
+		// Before the ledger is written: a match that is under way is waited for.
+		if err := s.db.leaveAllTx(ctx, tx, order.Person); err != nil {
+			return nil, err
+		}
 		if err := s.tell(ctx, tx, &order); err != nil {
 			return nil, err
 		}

@@ -510,6 +510,7 @@ func TestEraseLeavesNoRow(t *testing.T) {
 	t.Parallel()
 	e := newErasing(t, dsar.EraseConfig{})
 	p := e.person(t, "ayşe")
+	e.db.FindInRooms(testSeats)
 	pool := e.database.OwnerPool(t)
 	count := func(table string) (n int) {
 		t.Helper()
@@ -523,6 +524,10 @@ func TestEraseLeavesNoRow(t *testing.T) {
 			values ($1, 1, '\x000102030405060708090a0b0c0d0e0f', 'MESAJ', 'BIREYSEL', 'RET', now())`,
 		`insert into consent.iys_sent (data_subject_id, brand, request, position, address, type, status, said_at)
 			values ($1, 1, 'r1', 0, '\x000102030405060708090a0b0c0d0e0f', 'MESAJ', 'ONAY', now())`,
+		roomSnapshot + `insert into cleanroom.presence (data_subject_id, snapshot_id, purpose)
+			select $1, snapshot_id, 'campaign_measurement' from snapshot`,
+		`insert into cleanroom.stay (data_subject_id, room_id, owner, dataset, purpose, first_at, last_at)
+			values ($1, 'campaign', 'retailer', 'purchases', 'campaign_measurement', now(), now())`,
 	} {
 		if _, err := pool.Exec(t.Context(), sql, [16]byte(p.id)); err != nil {
 			t.Fatal(err)
@@ -1247,7 +1252,7 @@ func personTables(t testing.TB, database *pgtest.Database) []string {
 func waitForLock(t testing.TB, database *pgtest.Database) {
 	t.Helper()
 	pool := database.OwnerPool(t)
-	for range 500 {
+	for until := time.Now().Add(5 * time.Minute); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		var waiting bool
 		err := pool.QueryRow(t.Context(), `select exists (select from pg_stat_activity
 			where datname = current_database() and wait_event_type = 'Lock' and query like '%for update%')`).Scan(&waiting)
@@ -1257,7 +1262,6 @@ func waitForLock(t testing.TB, database *pgtest.Database) {
 		if waiting {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("nothing waits for the lock")
 }

@@ -206,3 +206,8 @@ func (r *exportReader) Exposures(ctx context.Context) ([]gate.ExposureRow, error
 	}
 	return list, nil
 }
+
+// Stays implements [export.Reader].
+func (r *exportReader) Stays(ctx context.Context) ([]export.Stay, error) {
+	return staysOf(ctx, r.tx, r.id)
+}

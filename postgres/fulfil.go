@@ -120,11 +120,22 @@ update vault.data_subject
 set restricted = $2
 where data_subject_id = $1`
 
+// restrictTx restricts the use of what is held about somebody, who leaves all clean rooms, or
+// lifts that. The person is locked.
+func restrictTx(ctx context.Context, tx pgx.Tx, db *DB, person privacy.DataSubjectID, restricted bool) error {
+	if restricted {
+		if err := db.leaveAllTx(ctx, tx, person); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, sqlFulfilRestrict, [16]byte(person), restricted)
+	return translate(err)
+}
+
 // Restrict implements [fulfil.Store].
 func (s *FulfilStore) Restrict(ctx context.Context, change dsar.Change, person privacy.DataSubjectID, restricted bool) (audit.Receipt, error) {
 	return s.change(ctx, change, person, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, sqlFulfilRestrict, [16]byte(person), restricted)
-		return translate(err)
+		return restrictTx(ctx, tx, s.db, person, restricted)
 	})
 }
 

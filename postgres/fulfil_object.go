@@ -46,8 +46,8 @@ func (s *FulfilStore) FileObjection(ctx context.Context, opening dsar.Prepared, 
 		}
 		events = append(events, said...)
 		if restrict {
-			if _, err := tx.Exec(ctx, sqlFulfilRestrict, [16]byte(asked), true); err != nil {
-				return nil, translate(err)
+			if err := restrictTx(ctx, tx, s.db, asked, true); err != nil {
+				return nil, err
 			}
 			event := opening.Event
 			event.Kind, event.List = audit.PersonRestricted, dsar.StepDigest(r.ID, opening.Step.Number, dsar.ActionRestrict, audit.Digest{})

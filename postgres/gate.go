@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,6 +19,8 @@ type GateStore struct {
 	db    *DB
 	log   *AuditLog
 	loads loadQueue
+	// within bounds one statement that loads. It is nobody's own context, because many wait.
+	within time.Duration
 }
 
 var _ gate.Store = (*GateStore)(nil)
@@ -26,7 +29,11 @@ var _ gate.Store = (*GateStore)(nil)
 // entries in log.
 func NewGateStore(db *DB, log *AuditLog) *GateStore {
 	// The database has the other half of the processors, and fewer statements are larger.
-	return &GateStore{db: db, log: log, loads: loadQueue{workers: max(1, runtime.GOMAXPROCS(0)/2)}}
+	s := &GateStore{db: db, log: log, loads: loadQueue{workers: max(1, runtime.GOMAXPROCS(0)/2)}, within: AuditDeadline}
+	if log != nil {
+		s.within = log.config.Deadline // as patient as with the entry that follows
+	}
+	return s
 }
 
 // Resolve implements [gate.Store].

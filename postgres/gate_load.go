@@ -23,8 +23,6 @@ const (
 	maxConsents = 256
 	// maxLoads bounds how many queries one statement reads for.
 	maxLoads = 64
-	// loadDeadline bounds one statement. It is nobody's own context, because many wait.
-	loadDeadline = 2 * time.Second
 )
 
 // The parts of the answer to sqlGateLoad.
@@ -193,7 +191,7 @@ from unnest($13::integer[], $14::uuid[]) as q (n, id) cross join lateral (
 	for i, load := range loads {
 		a.add(int32(i+1), load.query)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), loadDeadline)
+	ctx, cancel := context.WithTimeout(context.Background(), s.within)
 	defer cancel()
 	text, arguments := sqlGateLoad, []any{
 		pgx.QueryResultFormats{pgx.BinaryFormatCode},

@@ -122,7 +122,7 @@ func TestSharedLoadOutlivesItsFirstCaller(t *testing.T) {
 }
 
 func mustLoad(t *testing.T, store *GateStore, load gate.LoadQuery) gate.Snapshot {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	snapshot, err := store.Load(ctx, load)
 	if err != nil {

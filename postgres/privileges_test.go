@@ -51,7 +51,8 @@ func TestPrivilegesOfTheApplication(t *testing.T) {
 			select rolname from pg_roles where rolname = $1
 			and (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)`,
 		"is a member of": `
-			select r.rolname from pg_roles r where r.rolname <> $1 and pg_has_role($1, r.oid, 'member')`,
+			-- mahrem_room sees views of one room's facts, see TestRoomRoleSeesItsRoom.
+			select r.rolname from pg_roles r where r.rolname not in ($1, 'mahrem_room') and pg_has_role($1, r.oid, 'member')`,
 		// A function that runs with its owner's rights must not look up names where its
 		// caller says (CVE-2018-1058), nor be open to everybody.
 		"could trick": `

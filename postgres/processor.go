@@ -36,7 +36,7 @@ func (s *ProcessorStore) Add(ctx context.Context, p opendsr.Processor, event aud
 	if err := p.Check(); err != nil {
 		return audit.Receipt{}, err
 	}
-	return s.change(ctx, "adding processor", event, privacy.ErrConflict, sqlProcessorAdd, p.ID, string(p.Recipient), p.Domain, p.Base, string(p.Version),
+	return changeOne(ctx, s.log, "adding processor", event, privacy.ErrConflict, sqlProcessorAdd, p.ID, string(p.Recipient), p.Domain, p.Base, string(p.Version),
 		optionalText(p.Roots), p.Certificate, optionalText(string(p.EmailFormat)), p.SealedToken, p.AddedBy[:])
 }
 
@@ -46,7 +46,7 @@ where processor_id = $1 and retired_at is null`
 
 // Retire implements [opendsr.ProcessorStore].
 func (s *ProcessorStore) Retire(ctx context.Context, id string, event audit.Event) (audit.Receipt, error) {
-	return s.change(ctx, "retiring processor", event, privacy.ErrNotFound, sqlProcessorRetire, id)
+	return changeOne(ctx, s.log, "retiring processor", event, privacy.ErrNotFound, sqlProcessorRetire, id)
 }
 
 const sqlProcessorCertificate = `
@@ -55,23 +55,7 @@ where processor_id = $1`
 
 // SetCertificate implements [opendsr.ProcessorStore].
 func (s *ProcessorStore) SetCertificate(ctx context.Context, id, certificate string, event audit.Event) (audit.Receipt, error) {
-	return s.change(ctx, "keeping processor's certificate", event, privacy.ErrNotFound, sqlProcessorCertificate, id, certificate)
-}
-
-// change carries out one statement with its entry; none is what it means that no row was
-// there.
-func (s *ProcessorStore) change(ctx context.Context, what string, event audit.Event, none error, statement string, arguments ...any) (audit.Receipt, error) {
-	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, statement, arguments...)
-		if err == nil && tag.RowsAffected() == 0 {
-			return none
-		}
-		return translate(err)
-	})
-	if err != nil {
-		return audit.Receipt{}, fmt.Errorf("%s: %w", what, err)
-	}
-	return receipt, nil
+	return changeOne(ctx, s.log, "keeping processor's certificate", event, privacy.ErrNotFound, sqlProcessorCertificate, id, certificate)
 }
 
 const processorColumns = `processor_id, recipient, domain, base_url, api_version, roots, certificate, certificate_at, email_format,

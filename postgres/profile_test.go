@@ -130,7 +130,7 @@ func TestRefreshWaitsForNobody(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `update gate.profile set changed = changed + 1 where data_subject_id = $1`, [16]byte(eva.DataSubject())); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if n, err := b.refresher(t, gate.RefresherConfig{}).RefreshAll(ctx, nil); err != nil || n != 1 {
 		t.Errorf("refreshed %d, %v, want the one who is free", n, err)

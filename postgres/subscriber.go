@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,7 +31,7 @@ func (s *SubscriberStore) Add(ctx context.Context, who subscriber.Subscriber, ev
 	if err := who.Check(); err != nil {
 		return audit.Receipt{}, err
 	}
-	return s.change(ctx, "adding subscriber", event, privacy.ErrConflict, sqlSubscriberAdd, who.ID, string(who.Recipient), who.URL,
+	return changeOne(ctx, s.log, "adding subscriber", event, privacy.ErrConflict, sqlSubscriberAdd, who.ID, string(who.Recipient), who.URL,
 		texts(who.Purposes), who.SealedSecret, who.AddedBy[:])
 }
 
@@ -43,23 +42,7 @@ where subscriber_id = $1 and removed_at is null`
 
 // Remove implements [subscriber.Registry].
 func (s *SubscriberStore) Remove(ctx context.Context, id string, event audit.Event) (audit.Receipt, error) {
-	return s.change(ctx, "removing subscriber", event, privacy.ErrNotFound, sqlSubscriberRemove, id)
-}
-
-// change carries out one statement with its entry; none is what it means that no row was
-// there.
-func (s *SubscriberStore) change(ctx context.Context, what string, event audit.Event, none error, statement string, arguments ...any) (audit.Receipt, error) {
-	receipt, err := s.log.AppendTx(ctx, event, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, statement, arguments...)
-		if err == nil && tag.RowsAffected() == 0 {
-			return none
-		}
-		return translate(err)
-	})
-	if err != nil {
-		return audit.Receipt{}, fmt.Errorf("%s: %w", what, err)
-	}
-	return receipt, nil
+	return changeOne(ctx, s.log, "removing subscriber", event, privacy.ErrNotFound, sqlSubscriberRemove, id)
 }
 
 func readSubscriber(row pgx.CollectableRow) (subscriber.Subscriber, error) {

@@ -166,6 +166,19 @@ type recipientPart struct {
 	Last         *time.Time `json:"last_answered_at,omitempty"`
 }
 
+// roomPart is a clean room that contained the person. What was asked there was about groups:
+// no answer and no count leads to anybody, so none is here.
+type roomPart struct {
+	Room    string    `json:"room"`
+	Dataset string    `json:"dataset"`
+	Purpose string    `json:"purpose"`
+	Title   string    `json:"title"`
+	Members []string  `json:"members"`
+	First   time.Time `json:"first_drawn_at"`
+	Last    time.Time `json:"last_drawn_at"`
+	Present bool      `json:"present"`
+}
+
 type purposePart struct {
 	Purpose    string   `json:"purpose"`
 	Title      string   `json:"title"`

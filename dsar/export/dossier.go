@@ -26,6 +26,7 @@ type dossier struct {
 	purposes   []purposePart
 	consents   []consentPart
 	inferences []inferencePart
+	rooms      []roomPart
 	// recipients are counted while the log is written.
 	recipients map[privacy.RecipientID]*recipientPart
 }
@@ -61,6 +62,9 @@ func (w *writing) collect(ctx context.Context) error {
 	}
 	w.addPurposes()
 	if err := w.addConsents(ctx); err != nil {
+		return err
+	}
+	if err := w.addRooms(ctx); err != nil {
 		return err
 	}
 	d.recipients = map[privacy.RecipientID]*recipientPart{}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/gate"
@@ -132,6 +133,7 @@ type document struct {
 	Purposes   []purposePart   `json:"purposes"`
 	Consents   []consentPart   `json:"consents"`
 	Inferences []inferencePart `json:"inferences"`
+	Rooms      []roomPart      `json:"rooms"`
 	Log        logPart         `json:"log"`
 	Entries    []entryPart     `json:"entries"`
 	Recipients []recipientPart `json:"recipients"`
@@ -269,7 +271,7 @@ func TestPortabilityIsWhatThePersonGave(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, _ := h.open(file)
-	for _, absent := range []string{"purposes", "consents", "inferences", "entries", "recipients", `"log"`, "persona", "social"} {
+	for _, absent := range []string{"purposes", "consents", "inferences", "rooms", "entries", "recipients", `"log"`, "persona", "social"} {
 		if strings.Contains(files[DataName], absent) {
 			t.Errorf("it has %s", absent)
 		}
@@ -437,5 +439,36 @@ func TestPhrasesAreInEveryLanguage(t *testing.T) {
 	}
 	if say("xx", "title", "") != phrases["title"][0] || say("cs", "nothing", "otherwise") != "otherwise" {
 		t.Error("an unknown language or phrase is said otherwise")
+	}
+}
+
+// TestExportListsRooms: the clean rooms that contained somebody are in their export, with
+// whom they shared them, for machines and for people, and nothing of what was asked there.
+func TestExportListsRooms(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	p := h.add(7)
+	p.stays = []Stay{{
+		Room: "campaign", Dataset: cleanroom.DatasetRef{Owner: "web_shop", Dataset: "purchases"}, Purpose: "newsletter",
+		Members: []privacy.RecipientID{"ad_network", "web_shop"}, First: testTime.Add(-48 * time.Hour), Last: testTime, Present: true,
+	}}
+	job, file := h.job(p, dsar.Access)
+	job.Language = "cs"
+	if _, err := h.Export(t.Context(), dpo, job); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := h.open(file)
+	want := []roomPart{{
+		Room: "campaign", Dataset: "web_shop.purchases", Purpose: "newsletter", Title: "Zpravodaj", Members: []string{"ad_network", "web_shop"},
+		First: testTime.Add(-48 * time.Hour), Last: testTime, Present: true,
+	}}
+	if diff := cmp.Diff(want, parseData(t, files[DataName]).Rooms); diff != "" {
+		t.Errorf("rooms (-want +got):\n%s", diff)
+	}
+	page := files[IndexName]
+	for _, word := range []string{"Čisté místnosti, ve kterých jste byli", "campaign (web_shop.purchases)", "Reklamní síť", "Zpravodaj"} {
+		if !strings.Contains(page, word) {
+			t.Errorf("the page does not say %q", word)
+		}
 	}
 }

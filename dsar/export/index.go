@@ -28,6 +28,7 @@ func (w *writing) index() error {
 	if w.access() {
 		w.indexConsents(p)
 		w.indexInferences(p)
+		w.indexRooms(p)
 		p.heading("log")
 		p.note("log_note")
 		w.indexPages(p, w.logPager())

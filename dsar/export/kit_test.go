@@ -76,6 +76,7 @@ type held struct {
 	events   map[privacy.DataCategory][]vault.Event
 	consents []consent.Record
 	rows     []gate.ExposureRow
+	stays    []Stay
 	// many is how many events purchases has beside, made when they are asked for.
 	many int64
 	// drawn says what Chunks returns as somebody reads it.
@@ -266,7 +267,9 @@ func (p *held) chunk(stream privacy.DataCategory, n int64) []vault.Event {
 	return events
 }
 
-func (p *held) Consents(context.Context) ([]consent.Record, error)    { return p.consents, nil }
+func (p *held) Consents(context.Context) ([]consent.Record, error) { return p.consents, nil }
+func (p *held) Stays(context.Context) ([]Stay, error)              { return p.stays, nil }
+
 func (p *held) Exposures(context.Context) ([]gate.ExposureRow, error) { return p.rows, nil }
 
 // memoryFile is a file in memory.

@@ -141,6 +141,7 @@ func (w *writing) data(ctx context.Context) error {
 			items(j, "purposes", d.purposes)
 			items(j, "consents", d.consents)
 			items(j, "inferences", d.inferences)
+			items(j, "rooms", d.rooms)
 			j.field("log", w.log)
 			j.list("entries", func() {
 				if err == nil {

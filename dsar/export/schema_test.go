@@ -9,6 +9,7 @@ import (
 
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/dsar"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 const schemaFile = "../../docs/spec/export.schema.json"
@@ -42,6 +43,7 @@ func TestDataFitsItsSchema(t *testing.T) {
 	h := newHouse(t)
 	p := ayse(h)
 	history(h, p)
+	p.stays = []Stay{{Room: "campaign", Purpose: "newsletter", Members: []privacy.RecipientID{"web_shop"}, First: testTime, Last: testTime}}
 	empty := h.add(2)
 	for _, kind := range []dsar.Kind{dsar.Access, dsar.Portability} {
 		for _, person := range []*held{p, empty} {

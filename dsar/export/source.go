@@ -6,6 +6,7 @@ import (
 
 	"github.com/mahrem/mahrem/archive"
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/policies"
@@ -42,6 +43,22 @@ type Reader interface {
 	Consents(ctx context.Context) ([]consent.Record, error)
 	// Exposures returns the newest row of each recipient's exposure ledger.
 	Exposures(ctx context.Context) ([]gate.ExposureRow, error)
+	// Stays returns the clean rooms that the person was drawn into, in a fixed order.
+	Stays(ctx context.Context) ([]Stay, error)
+}
+
+// Stay is a clean room that somebody was drawn into with a dataset.
+type Stay struct {
+	Room    cleanroom.RoomID
+	Dataset cleanroom.DatasetRef
+	Purpose privacy.Purpose
+	// Members are the parties of the room.
+	Members []privacy.RecipientID
+	// First and Last are when the person was drawn.
+	First, Last time.Time
+	// Present is whether they are in it now: in these snapshots.
+	Present   bool
+	Snapshots []cleanroom.SnapshotID
 }
 
 // Person is what is held in clear about a person.

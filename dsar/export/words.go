@@ -70,7 +70,17 @@ var phrases = map[string]phrase{
 	"held":              {"held", "tutuluyor", "vedeno"},
 	"told":              {"told", "söylendi", "sděleno"},
 	"points_to":         {"Points to (weight of threshold)", "İşaret ettiği (eşikteki ağırlık)", "Ukazuje na (váha z prahu)"},
-	"log":               {"Who asked about you, and what they were told", "Hakkınızda kim ne sordu, ne öğrendi", "Kdo se na vás ptal a co se dozvěděl"},
+	"rooms":             {"Clean rooms that contained you", "Yer aldığınız temiz odalar", "Čisté místnosti, ve kterých jste byli"},
+	"rooms_note": {
+		"A clean room is where companies learn about groups of people together, and never about a person. You were put there because you had agreed to its purpose, without your name or address; whoever withdraws, objects or is erased leaves at once. Answers are noisy numbers about many people and lead to nobody.",
+		"Temiz oda, şirketlerin birlikte insan gruplarını öğrendiği, hiçbir zaman tek bir kişiyi öğrenmediği yerdir. Amacına onay verdiğiniz için adınız ve adresiniz olmadan alındınız; onayını geri alan, itiraz eden veya verileri silinen kişi hemen çıkar. Yanıtlar çok sayıda kişiye ait gürültülü sayılardır ve kimseye götürmez.",
+		"Čistá místnost je místo, kde se firmy společně dozvídají o skupinách lidí, nikdy o jednom člověku. Byli jste v ní, protože jste souhlasili s jejím účelem, bez jména a adresy; kdo souhlas odvolá, podá námitku nebo je vymazán, ihned odchází. Odpovědi jsou zašuměná čísla o mnoha lidech a k nikomu nevedou.",
+	},
+	"room":          {"Room", "Oda", "Místnost"},
+	"rooms_first":   {"First put there", "İlk alınış", "Poprvé zařazeni"},
+	"rooms_last":    {"Last put there", "Son alınış", "Naposledy zařazeni"},
+	"rooms_present": {"There now", "Şu anda içinde", "Nyní uvnitř"},
+	"log":           {"Who asked about you, and what they were told", "Hakkınızda kim ne sordu, ne öğrendi", "Kdo se na vás ptal a co se dozvěděl"},
 	"log_note": {
 		"Every entry of the audit log that is about you, found by going through all of it. Your identity stands there only as a code that nobody can read without your key. Lists that recipients get of whom they may reach stand there without the people in them; which recipients may get such lists for which purposes is said above.",
 		"Denetim kaydının sizinle ilgili bütün girdileri; kaydın tamamı taranarak bulunmuştur. Kimliğiniz orada yalnızca anahtarınız olmadan kimsenin okuyamayacağı bir kod olarak durur. Alıcıların kimlere ulaşabileceğini gösteren listeler kayıtta içindeki kişiler olmadan durur; hangi alıcının hangi amaçla böyle bir liste alabileceği yukarıda yazılıdır.",

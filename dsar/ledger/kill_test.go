@@ -54,8 +54,10 @@ func TestKilledWriters(t *testing.T) {
 	}
 	path := create(t)
 	var confirmed []uint64
-	for range rounds {
+	for round := range rounds {
 		var mu sync.Mutex
+		begun := make(chan struct{})
+		begin := sync.OnceFunc(func() { close(begun) })
 		var reading sync.WaitGroup
 		var processes []*exec.Cmd
 		for range 2 {
@@ -71,14 +73,19 @@ func TestKilledWriters(t *testing.T) {
 			}
 			processes = append(processes, cmd)
 			reading.Go(func() {
+				defer begin()
 				for lines := bufio.NewScanner(out); lines.Scan(); {
 					if sequence, err := strconv.ParseUint(lines.Text(), 10, 64); err == nil {
 						mu.Lock()
 						confirmed = append(confirmed, sequence)
 						mu.Unlock()
+						begin()
 					}
 				}
 			})
+		}
+		if round%3 > 0 { // otherwise they may be killed before they have begun
+			<-begun
 		}
 		time.Sleep(time.Duration(5+rand.IntN(60)) * time.Millisecond)
 		for _, cmd := range processes {
@@ -88,6 +95,9 @@ func TestKilledWriters(t *testing.T) {
 		for _, cmd := range processes {
 			_ = cmd.Wait()
 		}
+	}
+	if len(confirmed) == 0 {
+		t.Error("nothing was ever confirmed")
 	}
 	l := open(t, path)
 	records := all(t, l)
