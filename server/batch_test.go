@@ -103,44 +103,46 @@ func TestBatchItemIsAQuery(t *testing.T) {
 
 func TestBatchItemsFailAlone(t *testing.T) {
 	t.Parallel()
-	f := &fake{ask: func(ctx context.Context, q gate.Query) (gate.Answer, error) {
-		switch q.DataSubject.Pseudonym {
-		case "down":
-			return gate.Answer{}, fmt.Errorf("asking about %s: %w", secret, privacy.ErrUnavailable)
-		case "odd":
-			return gate.Answer{}, &privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}
-		case "boom":
-			panic(secret)
-		case "slow":
-			<-ctx.Done()
-			return gate.Answer{}, ctx.Err()
-		case "unlogged":
-			return gate.Answer{Decision: gate.Allow, Pseudonym: secret}, nil
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{ask: func(ctx context.Context, q gate.Query) (gate.Answer, error) {
+			switch q.DataSubject.Pseudonym {
+			case "down":
+				return gate.Answer{}, fmt.Errorf("asking about %s: %w", secret, privacy.ErrUnavailable)
+			case "odd":
+				return gate.Answer{}, &privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}
+			case "boom":
+				panic(secret)
+			case "slow":
+				<-ctx.Done()
+				return gate.Answer{}, ctx.Err()
+			case "unlogged":
+				return gate.Answer{Decision: gate.Allow, Pseudonym: secret}, nil
+			}
+			return echo(ctx, q)
+		}}
+		s := newServer(f, Config{QueryLimit: 1 << 10, RequestTimeout: 50 * time.Millisecond})
+		w := do(s, batchOf(
+			question("a"), question("down"), "", "{", question("odd"), question("boom"), question("unlogged"),
+			`{"data_subject":{"pseudonym":"x"},"purpose":"p","channel":"c","attributes":["a","a"]}`, question(strings.Repeat("l", 1<<10)),
+			question("slow"), question("boom"), question("z")+"\r",
+		))
+		want := []string{
+			"a", "unavailable", "malformed-request", "malformed-request", "invalid-request", "internal-error", "internal-error",
+			"invalid-request", "request-too-large", "unavailable", "internal-error", "z",
 		}
-		return echo(ctx, q)
-	}}
-	s := newServer(f, Config{QueryLimit: 1 << 10, RequestTimeout: 50 * time.Millisecond})
-	w := do(s, batchOf(
-		question("a"), question("down"), "", "{", question("odd"), question("boom"), question("unlogged"),
-		`{"data_subject":{"pseudonym":"x"},"purpose":"p","channel":"c","attributes":["a","a"]}`, question(strings.Repeat("l", 1<<10)),
-		question("slow"), question("boom"), question("z")+"\r",
-	))
-	want := []string{
-		"a", "unavailable", "malformed-request", "malformed-request", "invalid-request", "internal-error", "internal-error",
-		"invalid-request", "request-too-large", "unavailable", "internal-error", "z",
-	}
-	if diff := cmp.Diff(want, answered(t, w)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if strings.Contains(w.Body.String(), secret) {
-		t.Error("personal data in a batch of problems")
-	}
-	if !strings.Contains(w.Body.String(), `"errors":[{"pointer":"/attributes/1"`) {
-		t.Errorf("no pointer into the line: %s", w.Body)
-	}
-	if s.metrics.panics.Load() != 2 {
-		t.Errorf("%d panics were counted", s.metrics.panics.Load())
-	}
+		if diff := cmp.Diff(want, answered(t, w)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if strings.Contains(w.Body.String(), secret) {
+			t.Error("personal data in a batch of problems")
+		}
+		if !strings.Contains(w.Body.String(), `"errors":[{"pointer":"/attributes/1"`) {
+			t.Errorf("no pointer into the line: %s", w.Body)
+		}
+		if s.metrics.panics.Load() != 2 {
+			t.Errorf("%d panics were counted", s.metrics.panics.Load())
+		}
+	})
 }
 
 func TestBatchRefusals(t *testing.T) {

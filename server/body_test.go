@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +192,44 @@ func TestDeliveriesAtOnceAreBounded(t *testing.T) {
 	for range 3 {
 		mustStatus(t, do(s, call), http.StatusOK)
 	}
+}
+
+// What parties bring may take an hour to come; meanwhile the house's own data goes on coming,
+// and the other way round.
+func TestSlowPartiesDoNotHoldUpTheHouse(t *testing.T) {
+	t.Parallel()
+	s := newServer(&fake{}, Config{IngestSlots: 1, SnapshotSlots: 1})
+	own := request{target: "/v1/ingest", token: "ingest", contentType: "application/x-ndjson", body: ingestBody}
+	theirs := request{target: "/v1/rooms/snacks/snapshots", token: "service", contentType: "application/x-ndjson", body: "{}\n"}
+	slow := func(call request) (end func()) {
+		in, out := io.Pipe()
+		r := httptest.NewRequest(http.MethodPost, call.target, in)
+		r.Header.Set("Authorization", "Bearer "+call.token)
+		r.Header.Set("Content-Type", call.contentType)
+		done := make(chan int, 1)
+		go func() {
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			_ = in.Close()
+			done <- w.Code
+		}()
+		if _, err := out.Write([]byte(call.body)); err != nil {
+			t.Fatalf("%s was not read: %v", call.target, err)
+		}
+		// It is being read, so it has its place.
+		return func() {
+			_ = out.Close()
+			if status := <-done; status != http.StatusOK && status != http.StatusCreated {
+				t.Errorf("%s: a slow one was answered %d", call.target, status)
+			}
+		}
+	}
+	end := slow(theirs)
+	mustStatus(t, do(s, theirs), http.StatusServiceUnavailable)
+	mustStatus(t, do(s, own), http.StatusOK)
+	end()
+	end = slow(own)
+	mustStatus(t, do(s, own), http.StatusServiceUnavailable)
+	mustStatus(t, do(s, theirs), http.StatusCreated)
+	end()
 }

@@ -223,7 +223,7 @@ func (f *fake) Checks(context.Context) []Check {
 func newServer(f *fake, config Config) *Server {
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	links := &withdrawals{fake: f, offer: link.Offer{Language: "en"}}
-	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Consents: fakeConsents{f}, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f}, config)
+	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Consents: fakeConsents{f}, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f, RoomEvaluator: fakeEvaluator{f}, RoomQueries: &fakeRooms{fake: f}, RoomActivator: &fakeActivator{fake: f}, Rooms: fakeReader{}, RoomAdmitter: fakeAdmitter{f}, RoomFiler: &fakeFiler{fake: f}}, config)
 }
 
 // request describes one call; the zero fields are those of a good query.
@@ -269,6 +269,18 @@ func good(r *route) request {
 		out.target = "/log/tile/0/000"
 	case pathLogEntries:
 		out.target = "/log/tile/entries/000"
+	case pathRoom, pathRoomQueries, pathRoomPrice, pathRoomBudget:
+		out.target = strings.Replace(r.path, "{room}", "spring", 1)
+		if r.method == "POST" {
+			out.body = roomBody
+		}
+	case pathContracts, pathTemplates, pathContract:
+		out.target = strings.NewReplacer("{room}", "spring", "{dataset}", "shop.purchases").Replace(r.path)
+		if r.method == "POST" {
+			out.contentType, out.body = "text/plain; charset=utf-8", string(shopContract.Note)
+		}
+	case pathActivations:
+		out.target, out.body = "/v1/rooms/spring/activations", activationBody
 	case "/v1/query":
 		out.body = queryBody
 	case pathEvaluation, pathEvaluations:
@@ -328,6 +340,12 @@ func good(r *route) request {
 		out.body = openDSRCallbackBody
 	case "/v1/reidentify":
 		out.body = reidentifyBody
+	case pathSnapshots:
+		out.target, out.body, out.contentType = "/v1/rooms/snacks/snapshots", "{}\n", "application/x-ndjson"
+	case pathSnapshot:
+		out.target = "/v1/rooms/snacks/snapshots/" + manifestText
+	case pathEvaluate:
+		out.target, out.body = "/v1/rooms/snacks/oprf:evaluate", evaluateBody
 	case "/v1/ingest":
 		out.target, out.body, out.contentType = "/v1/ingest?map=complete-journey-transactions", ingestBody, "application/x-ndjson"
 	}

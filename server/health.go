@@ -17,6 +17,7 @@ type healthCache struct {
 	source Health
 	now    func() time.Time
 	log    *slog.Logger
+	within time.Duration // bounds one look
 
 	mu       sync.Mutex
 	at       time.Time
@@ -43,7 +44,7 @@ func (h *healthCache) get(ctx context.Context) []Check {
 	}
 	if h.checks == nil || now.Sub(h.at) >= readyFor || now.Before(h.at) {
 		// The asker may go away; what is found out is for everybody.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.within)
 		defer cancel()
 		h.checks, h.at = h.source.Checks(ctx), now
 		for _, check := range h.checks {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -30,6 +31,10 @@ var (
 	methodNotAllowed = &kind{"method-not-allowed", http.StatusMethodNotAllowed, "This path does not know the method."}
 	conflict         = &kind{"conflict", http.StatusConflict, "Somebody else changed the same thing. Ask again."}
 	refused          = &kind{"request-refused", http.StatusConflict, "A rule stands against this step of a request."}
+	quotaExceeded    = &kind{"evaluation-quota", http.StatusConflict, "More than a fifth above the declared size was evaluated. The next match has a quota of its own."}
+	roomDenied       = &kind{"room-denied", http.StatusForbidden, "The rules of this clean room do not allow this."}
+	roomExhausted    = &kind{"room-budget-exhausted", http.StatusConflict, "What may be learned of a dataset does not suffice for this question. Nothing was computed."}
+	roomFailed       = &kind{"room-failed", http.StatusInternalServerError, "The question was charged and has no answer. Asking again costs again."}
 	tooLarge         = &kind{"request-too-large", http.StatusRequestEntityTooLarge, "The request is too large."}
 	mediaType        = &kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has another media type than this path takes."}
 	invalid          = &kind{"invalid-request", http.StatusUnprocessableEntity, "The request was read, but says something impossible."}
@@ -45,7 +50,11 @@ type problem struct {
 	allow  string // of a 405
 	// refusal is the rule behind a request that was refused.
 	refusal *dsar.Refusal
-	cause   error // for the operator's log
+	// checks are those that a question about a clean room did not pass, left is what is left
+	// of the budgets that it would have to be paid from.
+	checks []string
+	left   []cleanroom.Left
+	cause  error // for the operator's log
 }
 
 // fieldProblem is one fault in the caller's input: where, and what would be right.
@@ -136,6 +145,12 @@ func (p *problem) appendJSON(b []byte, requestID string) []byte {
 		if p.refusal.Article != "" {
 			b = appendString(appendKey(b, "article"), p.refusal.Article)
 		}
+	}
+	if len(p.checks) > 0 {
+		b = appendStrings(appendKey(b, "checks"), p.checks)
+	}
+	if len(p.left) > 0 {
+		b = appendLeft(appendKey(b, "left"), p.left, nil)
 	}
 	return append(b, '}')
 }

@@ -66,12 +66,12 @@ func TestShutdownLosesNothing(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 		return gate.Answer{DecisionID: "x", Decision: "deny", Receipt: receipt(index)}, err
 	}}
-	s := newServer(f, Config{})
+	s := newServer(f, Config{RequestTimeout: time.Hour})
 	listener := listen(t)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, listener, ServeConfig{CloseLog: kept.close}) }()
+	go func() { ended <- s.Serve(ctx, listener, ServeConfig{Grace: time.Hour, CloseLog: kept.close}) }()
 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	var answered, other atomic.Int64
@@ -105,7 +105,9 @@ func TestShutdownLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond)
+	for until := time.Now().Add(5 * time.Minute); answered.Load() < 100 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Serve: %v", err)

@@ -30,9 +30,20 @@ type Config struct {
 	QueryLimit int
 	// IngestLimit is the most bytes that a delivery may have; zero means 8 MiB.
 	IngestLimit int
+	// SnapshotLimit is the most bytes that a party may bring into a clean room at once; zero
+	// means 16 GiB. SnapshotTimeout ends the work on it; zero means an hour. It is worked on
+	// as it streams past.
+	SnapshotLimit   int64
+	SnapshotTimeout time.Duration
+	// SnapshotPatience is how long nothing may come over a line that brings a delivery into a
+	// clean room; zero means a minute. What came before stays.
+	SnapshotPatience time.Duration
 	// IngestSlots is how many deliveries are worked on at once, which bounds the
 	// memory they need; another one gets 503. Zero means 4.
 	IngestSlots int
+	// SnapshotSlots is how many parties' deliveries are taken at once; another one gets 503.
+	// They may take long to come, so they do not share the places of IngestSlots. Zero means 4.
+	SnapshotSlots int
 	// BatchLimit is the most bytes that a batch of questions may have; zero means 2 MiB.
 	BatchLimit int
 	// BatchSlots is how many batches are worked on at once; another one gets 503. Zero
@@ -54,6 +65,9 @@ type Config struct {
 	Gauges []Gauge
 }
 
+// RequestTimeout bounds a request unless it is said otherwise.
+const RequestTimeout = 5 * time.Second
+
 func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -61,11 +75,15 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	setDefault(&c.RequestTimeout, 5*time.Second)
+	setDefault(&c.RequestTimeout, RequestTimeout)
 	setDefault(&c.IngestTimeout, 60*time.Second)
 	setDefault(&c.QueryLimit, 64<<10)
 	setDefault(&c.IngestLimit, 8<<20)
+	setDefault(&c.SnapshotLimit, 16<<30)
+	setDefault(&c.SnapshotTimeout, time.Hour)
+	setDefault(&c.SnapshotPatience, time.Minute)
 	setDefault(&c.IngestSlots, 4)
+	setDefault(&c.SnapshotSlots, 4)
 	setDefault(&c.BatchLimit, 2<<20)
 	setDefault(&c.BatchSlots, 16)
 	setDefault(&c.AudienceSlots, 4)
@@ -91,6 +109,8 @@ type Server struct {
 	health   *healthCache
 	ingests  chan struct{}
 	batches  chan struct{}
+	// snapshots holds a place for each delivery into a clean room that is coming.
+	snapshots chan struct{}
 	// audiences holds a place for each audience that is found or sent.
 	audiences chan struct{}
 	// tiles holds a place for each tile that is read.
@@ -104,8 +124,9 @@ type Server struct {
 func New(services Services, config Config) *Server {
 	s := &Server{services: services, config: config.withDefaults(), mux: http.NewServeMux(), rules: newRules()}
 	s.metrics = newMetrics(routes, s.config.Gauges)
-	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log}
+	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log, within: s.config.RequestTimeout}
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
+	s.snapshots = make(chan struct{}, s.config.SnapshotSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
 	s.audiences = make(chan struct{}, s.config.AudienceSlots)
 	s.tiles = make(chan struct{}, s.config.TileSlots)

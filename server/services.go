@@ -51,6 +51,19 @@ type Services struct {
 	Log     Checkpointer
 	Tiles   LogTiles
 	Health  Health
+	// RoomAdmitter takes in what parties of clean rooms have prepared.
+	RoomAdmitter RoomAdmitter
+	// RoomEvaluator masks for rooms in oprf mode.
+	RoomEvaluator RoomEvaluator
+	// Rooms knows the clean rooms. Nil: their paths answer 503.
+	Rooms RoomReader
+	// RoomFiler takes what members of clean rooms have signed. Nil: their paths answer 503.
+	RoomFiler RoomFiler
+	// RoomActivator makes audiences of whom questions in rooms are about. Nil: its path answers
+	// 503.
+	RoomActivator RoomActivator
+	// RoomQueries answers questions about clean rooms. Nil: their paths answer 503.
+	RoomQueries RoomAsker
 	// Access, if set, answers the AuthZEN endpoints in place of the Evaluator. It is for
 	// showing conformance.
 	Access AccessDecider
