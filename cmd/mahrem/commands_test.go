@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"await-ready": awaitReady,
 		"await-says":  awaitSays,
 		"witness":     witnessCommand,
+		"people":      peopleCommand,
 	}
 }
 
@@ -48,12 +50,31 @@ func owner(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// people FILE FROM TO HEADER ROW...: write a CSV file with a row for each number from FROM
+// to TO; the rows take turns, and # in them is the number.
+func peopleCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 5 {
+		ts.Fatalf("usage: people FILE FROM TO HEADER ROW...")
+	}
+	from, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	to, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	rows := args[4:]
+	var file strings.Builder
+	file.WriteString(args[3] + "\n")
+	for i := from; i <= to; i++ {
+		file.WriteString(strings.ReplaceAll(rows[(i-from)%len(rows)], "#", strconv.Itoa(i)) + "\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(file.String()), 0o600))
+}
+
 // await FILE TEXT: wait until a file holds a text.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE TEXT")
 	}
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		content, _ := os.ReadFile(ts.MkAbs(args[0]))
 		if strings.Contains(string(content), args[1]) {
 			return
@@ -102,7 +123,7 @@ func awaitSays(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		_ = ts.Exec(args[1], args[2:]...)
 		if pattern.MatchString(ts.ReadFile("stdout")) {
 			return
@@ -166,7 +187,7 @@ func awaitReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	url := strings.TrimSpace(ts.ReadFile(args[0])) + "/readyz"
 	var content []byte
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		response, err := http.Get(url)
 		ts.Check(err)
 		content, err = io.ReadAll(response.Body)

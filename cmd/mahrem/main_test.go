@@ -43,7 +43,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("MAHREM_HOME", filepath.Join(home, "home"))
 			watcher.watch(env, home)
 			env.Values[witnessKey] = map[string]scriptWitness{}
-			env.Setenv("BUNDLE", bundle) // the one in the binary, to be copied and changed
+			env.Setenv("BUNDLE", bundle)        // the one in the binary, to be copied and changed
+			env.Setenv("MAHREM_PATIENCE", "30") // a machine that runs tests may be slow
 			env.Setenv("MAHREM_PG_BIN", os.Getenv("MAHREM_PG_BIN"))
 			path := os.Getenv("PATH")
 			if binary != "" {

@@ -119,7 +119,7 @@ func (r rules) edge(from, path string, allowed, never []string) []string {
 }
 
 // domain is what stands above the line of postgres in the table.
-var domain = []string{"privacy", "audit", "audit/bundle", "audit/page", "audit/verdict", "audit/witness", "vault", "vault/keyuse", "pseudonym", "policies", "consent", "consent/iys", "consent/proof", "consent/link", "consent/notice", "consent/receipt", "consent/subscriber", "consent/signal", "intake", "gate", "gate/casework", "archive", "dsar", "dsar/clock", "dsar/letter", "dsar/identity", "dsar/fulfil", "dsar/outbox", "dsar/ledger", "dsar/retention", "dsar/export", "dsar/opendsr", "dsar/certificate"}
+var domain = []string{"privacy", "audit", "audit/bundle", "audit/page", "audit/verdict", "audit/witness", "vault", "vault/keyuse", "pseudonym", "policies", "consent", "consent/iys", "consent/proof", "consent/link", "consent/notice", "consent/receipt", "consent/subscriber", "consent/signal", "intake", "gate", "gate/casework", "archive", "dsar", "dsar/clock", "dsar/letter", "dsar/identity", "dsar/fulfil", "dsar/outbox", "dsar/ledger", "dsar/retention", "dsar/export", "dsar/opendsr", "dsar/certificate", "cleanroom", "cleanroom/noise", "cleanroom/match", "cleanroom/prepare", "cleanroom/draw", "cleanroom/persona", "cleanroom/activate", "cleanroom/admit"}
 
 func parse(t *testing.T, text string) rules {
 	t.Helper()

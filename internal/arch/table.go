@@ -62,7 +62,15 @@ gate/casework:     privacy audit
 gate:              privacy audit vault pseudonym policies consent consent/signal gate/casework; go.yaml.in/yaml/v3
 dsar/retention:    privacy audit vault policies dsar; golang.org/x/mod
 archive:           privacy audit vault policies gate
-dsar/export:       privacy audit vault policies consent gate archive dsar; filippo.io/age golang.org/x/mod
+cleanroom:         privacy audit policies cleanroom/noise; golang.org/x/mod
+cleanroom/noise:   ; github.com/google/differential-privacy/go/v3
+cleanroom/match:   privacy audit cleanroom; github.com/gtank/ristretto255 github.com/cloudflare/circl github.com/tink-crypto/tink-go/v2
+cleanroom/prepare: privacy audit vault intake cleanroom cleanroom/match; golang.org/x/mod
+cleanroom/admit:   privacy audit policies cleanroom cleanroom/match cleanroom/prepare; golang.org/x/mod
+cleanroom/draw:    privacy audit vault policies consent cleanroom cleanroom/match; go.yaml.in/yaml/v3
+cleanroom/activate: privacy audit vault pseudonym policies consent cleanroom cleanroom/noise cleanroom/draw
+cleanroom/persona: privacy audit vault policies consent cleanroom cleanroom/noise cleanroom/draw; go.yaml.in/yaml/v3
+dsar/export:       privacy audit vault policies consent gate archive cleanroom dsar; filippo.io/age golang.org/x/mod
 
 migrations:        ; github.com/pressly/goose/v3
 postgres:          domain migrations; github.com/jackc/pgx/v5 golang.org/x/mod
@@ -78,6 +86,8 @@ internal/demo:     domain vault/keydir internal/assembly
 internal/opendsrtest: dsar/opendsr
 internal/browsertest:
 internal/iystest:
+internal/roomtest: privacy audit cleanroom
+internal/roomattack: privacy audit policies cleanroom cleanroom/noise internal/roomtest
 internal/witnesstest: audit audit/witness; golang.org/x/mod
 internal/bench:    domain; github.com/jackc/pgx/v5 filippo.io/age golang.org/x/mod
 internal/tamper:
@@ -88,11 +98,15 @@ cmd/mahrem-verify: privacy audit audit/bundle audit/verdict
 
 test audit/witness:     internal/witnesstest
 test audit:             ; github.com/santhosh-tekuri/jsonschema/v6
+test cleanroom:         internal/roomtest
 test policies:          ; github.com/santhosh-tekuri/jsonschema/v6
 test audit/page:        privacy audit audit/witness internal/browsertest; golang.org/x/mod
 test pseudonym:         vault/keydir
 test vault:             vault/keydir
 test vault/keyuse:      vault/keydir
+test cleanroom/draw:    vault/keydir
+test cleanroom/persona: internal/roomattack
+test cleanroom/activate: internal/roomtest vault/keydir; golang.org/x/mod
 test dsar/outbox:       vault/keydir
 test dsar/identity:     vault/keydir
 test consent:           vault/keydir
@@ -107,12 +121,14 @@ test dsar/opendsr/courier: internal/opendsrtest
 test dsar/opendsr/conformance: internal/opendsrtest
 test consent/signal: ; go.yaml.in/yaml/v3
 test intake:            vault/keydir
+test cleanroom/admit:   intake
 test gate:              vault/keydir
 test archive:           vault/keydir
 test dsar/export:       vault/keydir; github.com/santhosh-tekuri/jsonschema/v6
 test migrations:        internal/pgtest
-test postgres:          vault/keydir internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
+test postgres:          vault/keydir internal/roomtest internal/opendsrtest internal/witnesstest internal/pgtest; filippo.io/age
 test server:            vault/keydir internal/opendsrtest internal/evidence; github.com/getkin/kin-openapi
+test internal/roomattack: postgres internal/pgtest vault vault/keydir pseudonym consent cleanroom/activate cleanroom/draw
 test internal/localpg:  internal/localpg
 test internal/assembly: internal/iystest audit/verdict dsar/opendsr/conformance internal/evidence internal/opendsrtest internal/pgtest internal/witnesstest; github.com/jackc/pgx/v5 golang.org/x/mod
 test internal/demo:     internal/config internal/pgtest internal/localpg postgres; github.com/jackc/pgx/v5
@@ -152,4 +168,10 @@ never dsar/ledger: net/http database/sql
 never dsar/export: net/http database/sql html/template
 never dsar/certificate: net/http database/sql os
 never dsar/opendsr: net/http database/sql os
+never cleanroom: net/http database/sql os
+never cleanroom/noise: net/http database/sql os
+never cleanroom/match: net/http database/sql os
+never cleanroom/activate: net/http database/sql os
+never cleanroom/draw: net/http database/sql os
+never cleanroom/persona: net/http database/sql os
 `

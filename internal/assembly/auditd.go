@@ -176,7 +176,7 @@ func (a *Auditd) openDatabase(ctx context.Context, settings config.Config, join 
 	if err != nil {
 		return err
 	}
-	if a.db, err = postgres.Open(ctx, postgres.Config{URL: address, Role: postgres.SignerRole, MaxConns: 4}); err != nil {
+	if a.db, err = postgres.Open(ctx, postgres.Config{URL: address, Role: postgres.SignerRole, MaxConns: 4, ConnectTimeout: settings.Patience.With(postgres.ConnectTimeout)}); err != nil {
 		return err
 	}
 	pending, err := a.db.PendingMigrations(ctx)

@@ -19,7 +19,7 @@ func TestEmbeddedServesWithoutTheOwnersRights(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(home), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	settings, err := config.Load(home, func(string) string { return "" }, config.Config{})
+	settings, err := config.Load(home, func(string) string { return "" }, config.Config{Patience: 30})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ type House struct {
 	keyUses      *postgres.KeyUseStore
 	flushKeyUses func(context.Context) error
 	anchoring    anchorMeter
+	roomKeys     *roomKeys
 }
 
 // Open opens everything, in the order in which it depends on one another, or nothing.
@@ -113,10 +114,11 @@ func (h *House) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if h.DB, err = postgres.Open(ctx, postgres.Config{URL: appURL, MaxConns: h.options.MaxConns}); err != nil {
+	if h.DB, err = postgres.Open(ctx, postgres.Config{URL: appURL, MaxConns: h.options.MaxConns, ConnectTimeout: h.Settings.Patience.With(postgres.ConnectTimeout)}); err != nil {
 		return err
 	}
 	h.onClose(func(context.Context) error { h.DB.Close(); return nil })
+	h.findInRooms()
 	pending, err := h.DB.PendingMigrations(ctx)
 	if err != nil {
 		return err
@@ -151,8 +153,8 @@ func (h *House) open(ctx context.Context) (err error) {
 func (h *House) auditConfig() postgres.AuditConfig {
 	config := postgres.AuditConfig{
 		Origin: h.Settings.Origin, PublicKey: h.signing.current, Former: h.signing.former, Witnesses: h.signing.witnesses,
-		Memory: checkpointFileOf(h.Settings),
-		Actor:  h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
+		Memory: checkpointFileOf(h.Settings), Deadline: h.Settings.Patience.With(postgres.AuditDeadline),
+		Actor: h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
 	}
 	if !h.signing.outside {
 		config.Sign = h.Keys.SignLog

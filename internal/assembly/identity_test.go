@@ -26,7 +26,7 @@ const webhookSecret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 // newHouseOf opens a house over a database of its own with these settings of delivery.
 func newHouseOf(t *testing.T, delivery config.Delivery) *House {
 	t.Helper()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: pgtest.NewEmpty(t).URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: pgtest.NewEmpty(t).URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestACodeReachesOnlyWhoIsKnown(t *testing.T) {
 // TestSecretsAreNobodyElses: a house does not open with a secret that others can read.
 func TestSecretsAreNobodyElses(t *testing.T) {
 	t.Parallel()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: pgtest.NewEmpty(t).URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: pgtest.NewEmpty(t).URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

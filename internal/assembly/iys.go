@@ -8,6 +8,7 @@ import (
 
 	"github.com/mahrem/mahrem/consent/iys"
 	"github.com/mahrem/mahrem/consent/iys/client"
+	"github.com/mahrem/mahrem/dsar/opendsr/courier"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -52,7 +53,7 @@ func (h *House) openIYS() error {
 		return err
 	}
 	account.Code, account.Brand = settings.IYSCode, settings.IYSBrand
-	if h.IYS.Client, err = client.New(account, client.Config{Address: settings.IYSAddress, Now: h.options.Now}); err != nil {
+	if h.IYS.Client, err = client.New(account, client.Config{Address: settings.IYSAddress, MayReach: courier.CheckAddress, Now: h.options.Now}); err != nil {
 		return err
 	}
 	h.tend(chore{

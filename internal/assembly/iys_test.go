@@ -35,7 +35,7 @@ func TestIYSBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	database := pgtest.NewEmpty(t)
-	settings, err := config.Load(dir, func(string) string { return "" }, config.Config{DatabaseURL: database.URL()})
+	settings, err := config.Load(dir, func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: database.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

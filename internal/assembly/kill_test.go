@@ -62,7 +62,7 @@ func TestEraserChild(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &order); err != nil {
 		t.Fatal(err)
 	}
-	settings, err := config.Load(order.Home, func(string) string { return "" }, config.Config{DatabaseURL: order.Database})
+	settings, err := config.Load(order.Home, func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: order.Database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func (w *killing) kill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestEraserChild$")
 	cmd.Env = append(os.Environ(), eraserEnv+"="+string(text))

@@ -37,7 +37,7 @@ import (
 func newHouseAt(t *testing.T, ago *atomic.Int64) (*House, *pgtest.Database) {
 	t.Helper()
 	database := pgtest.NewEmpty(t)
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: database.URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: database.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ var operator = Operator("test")
 
 func settingsFor(t *testing.T, database *pgtest.Database) config.Config {
 	t.Helper()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: database.URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: database.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func newParty(t *testing.T, authority *opendsrtest.Authority, domain string) *pa
 	p.address = "https://" + s.Listener.Addr().String()
 
 	database := pgtest.NewEmpty(t)
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: database.URL(), PublicURL: p.address})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: database.URL(), PublicURL: p.address})
 	if err != nil {
 		t.Fatal(err)
 	}

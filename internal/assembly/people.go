@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/dsar/export"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
@@ -20,6 +21,8 @@ type Dossier struct {
 	Records map[privacy.DataCategory]vault.Record
 	// Streams are events by data category, newest first.
 	Streams map[privacy.DataCategory][]vault.Event
+	// Stays are the clean rooms that they were drawn into.
+	Stays []export.Stay
 	// versions changes with everything that is held.
 	versions string
 }
@@ -76,7 +79,8 @@ func (h *House) dossier(ctx context.Context, id privacy.DataSubjectID) (*Dossier
 		}
 	}
 	d.versions = versions.String()
-	return d, nil
+	d.Stays, err = h.Rooms.Reader.Stays(ctx, id)
+	return d, err
 }
 
 // LogShown notes that somebody looked at a person. It must be called before what was

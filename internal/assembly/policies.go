@@ -69,6 +69,10 @@ func isURL(place string) bool {
 	return strings.HasPrefix(place, "http://") || strings.HasPrefix(place, "https://")
 }
 
+// withstood is shared by all houses that this process opens, since the attack looks at nothing
+// of a house.
+var withstood policies.Withstood
+
 // policyKeys are the keys that a bundle from outside must be signed by; nil where the
 // settings, loudly, want none.
 func policyKeys(settings config.Config) (*policies.Keys, error) {
@@ -93,7 +97,7 @@ func policyKeys(settings config.Config) (*policies.Keys, error) {
 // before it does, and that one was refused as well.
 func (h *House) openPolicies(ctx context.Context) (*policies.Engine, error) {
 	commit := policyCommit{house: h, store: postgres.NewPolicyStore(h.DB, h.Log)}
-	c := policies.Config{Now: h.options.Now, Examine: examine, Commit: commit.record, Refused: func(refusal *policies.Refusal) {
+	c := policies.Config{EvaluationLimit: h.Settings.Patience.With(policies.EvaluationLimit), Withstood: &withstood, Now: h.options.Now, Examine: examine, Commit: commit.record, Refused: func(refusal *policies.Refusal) {
 		h.noteRefusal(ctx, refusal)
 	}}
 	if h.Settings.Policies == "" {

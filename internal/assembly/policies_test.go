@@ -287,7 +287,7 @@ func TestWatchedPoliciesChange(t *testing.T) {
 	go func() { _ = house.Engine.Watch(t.Context(), house.policySource, 2*time.Millisecond) }()
 	wait := func(what string, holds func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
+		for deadline := time.Now().Add(5 * time.Minute); !holds(); time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("never: %s; %s", what, house.policyCheck().Detail)
 			}

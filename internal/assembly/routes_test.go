@@ -91,8 +91,11 @@ func (r *routesTested) call(c *routeCall) (int, []byte) {
 		if strings.HasPrefix(c.body, "List-Unsubscribe=") {
 			request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
-		if path == "/v1/query:batch" || path == "/v1/ingest" {
+		if path == "/v1/query:batch" || path == "/v1/ingest" || strings.HasSuffix(path, "/snapshots") {
 			request.Header.Set("Content-Type", "application/x-ndjson")
+		}
+		if strings.HasPrefix(c.body, "mahrem ") {
+			request.Header.Set("Content-Type", "text/plain; charset=utf-8") // a signed note
 		}
 	}
 	response, err := r.web.Client().Do(request)
@@ -158,6 +161,8 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 	for name, principal := range map[string]privacy.Principal{
 		"shop":        {ID: "shop", Role: privacy.RoleService, Recipient: "web_shop"},
 		"recommender": {ID: "recommender", Role: privacy.RoleService, Recipient: "recommender"},
+		"brand":       loyalty,
+		"media":       {ID: "media", Role: privacy.RoleService, Recipient: "retail_media"},
 		"dpo":         {ID: "officer", Role: privacy.RoleDPO},
 		"auditor":     {ID: "auditor", Role: privacy.RoleAuditor},
 		"ingest":      {ID: "till", Role: privacy.RoleIngest},
@@ -202,6 +207,12 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	mustMatchedRoom(t, house.House)
+	signers := mustRoom(t, house.House, "web_shop", "retail_media")
+	delivery := mustDelivery(t, house.House, signers["retail_media"])
+	mustHomes(t, house.House, signers["retail_media"])
+	contract, template := mustSignAudience(t, signers["retail_media"])
+
 	person := `"data_subject":{"identifier":{"kind":"customer_number","value":"P-77"}}`
 	question := `{` + person + `,"purpose":"greeting","channel":"web","attributes":["first_name"]}`
 	theirs := func(id string) string {
@@ -224,7 +235,7 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		},
 		{route: "GET /.well-known/authzen-configuration", status: 200},
 		{route: "POST /v1/audience", as: "recommender", body: `{"purpose":"recommendations","channel":"email"}`, status: 200, left: []audit.Kind{audit.AudienceDenied}},
-		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"],"tcf":"CO+++"}}`, status: 200, left: []audit.Kind{audit.SignalRejected, audit.ConsentObjected}},
+		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"],"tcf":"CO+++"}}`, status: 200, left: []audit.Kind{audit.SignalRejected, audit.ConsentObjected, audit.ConsentObjected}},
 		{route: "POST /v1/signals", as: "dpo", body: `{` + person + `,"signals":{"sec_gpc":["1"]}}`, status: 200},
 		{route: "GET /.well-known/gpc.json", status: 200},
 		{route: "POST /v1/consents", as: "dpo", body: `{` + person + `,"action":"withdrawn","purpose":"newsletter","channel":"*","source":"unsubscribe_link"}`, status: 201, kept: map[string]string{"CONSENT": "consent_id"}, left: []audit.Kind{audit.ConsentWithdrawn}},
@@ -285,11 +296,40 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		},
 		{route: "GET /opendsr/{version}/opengdpr_requests/{subject_request_id}", path: "/opendsr/v1/opengdpr_requests/" + second, as: "shop", status: 200},
 		{route: "DELETE /opendsr/{version}/opengdpr_requests/{subject_request_id}", path: "/opendsr/v1/opengdpr_requests/" + second, as: "shop", status: 202, left: []audit.Kind{audit.RequestWithdrawn}},
+		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: contract, status: 201, left: []audit.Kind{audit.ContractSigned}},
+		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: contract, status: 200},
+		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "shop", body: contract, status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: strings.Replace(contract, "\u2014 retail_media ", "\u2014 retail_media A", 1), status: 422, refused: true},
+		{route: "GET /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "shop", status: 200},
+		{route: "GET /v1/rooms/{room}/contracts/{dataset}", path: "/v1/rooms/snacks/contracts/retail_media.audience", as: "auditor", status: 200},
+		{route: "POST /v1/rooms/{room}/templates", path: "/v1/rooms/snacks/templates", as: "media", body: template, status: 201, left: []audit.Kind{audit.TemplateSigned}},
+		{route: "POST /v1/rooms/{room}/templates", path: "/v1/rooms/snacks/templates", as: "media", body: template, status: 200},
+		{route: "POST /v1/rooms/{room}/templates", path: "/v1/rooms/snacks/templates", as: "shop", body: template, status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "GET /v1/rooms/{room}/templates", path: "/v1/rooms/snacks/templates", as: "shop", status: 200},
+		{route: "POST /v1/rooms/{room}/queries:price", path: "/v1/rooms/loyalty/queries:price", as: "brand", body: loyaltyQuery, status: 200, left: []audit.Kind{audit.RoomPriced}},
+		{route: "POST /v1/rooms/{room}/queries", path: "/v1/rooms/loyalty/queries", as: "brand", body: loyaltyQuery, status: 200, left: []audit.Kind{audit.RoomCharged, audit.RoomReleased}},
+		{route: "POST /v1/rooms/{room}/queries", path: "/v1/rooms/loyalty/queries", as: "brand", body: loyaltyQuery, status: 200, left: []audit.Kind{audit.RoomReleased}},
+		{route: "POST /v1/rooms/{room}/queries", path: "/v1/rooms/loyalty/queries", as: "shop", body: loyaltyQuery, status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "GET /v1/rooms/{room}/budget", path: "/v1/rooms/loyalty/budget", as: "brand", status: 200},
+		{route: "GET /v1/rooms/{room}/budget", path: "/v1/rooms/loyalty/budget", as: "shop", status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "POST /v1/rooms/{room}/activations", path: "/v1/rooms/homes/activations", as: "brand", body: homesQuery, status: 200, left: []audit.Kind{audit.RoomCharged, audit.KeyCreated, audit.RoomActivated}},
+		{route: "POST /v1/rooms/{room}/activations", path: "/v1/rooms/homes/activations", as: "brand", body: strings.Replace(homesQuery, "gold", "silver", 1), status: 403, left: []audit.Kind{audit.RoomCharged, audit.RoomDenied}},
+		{route: "POST /v1/rooms/{room}/activations", path: "/v1/rooms/homes/activations", as: "media", body: homesQuery, status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "POST /v1/rooms/{room}/snapshots", path: "/v1/rooms/spring/snapshots", as: "media", body: delivery, status: 201, left: []audit.Kind{audit.SnapshotAdmitted}},
+		{route: "POST /v1/rooms/{room}/snapshots", path: "/v1/rooms/spring/snapshots", as: "media", body: delivery, status: 200}, // once is enough
+		{route: "POST /v1/rooms/{room}/snapshots", path: "/v1/rooms/spring/snapshots", as: "media", body: "{}\n", status: 422, refused: true},
+		{route: "GET /v1/rooms/{room}/snapshots/{manifest}", path: "/v1/rooms/spring/snapshots/" + manifestOf(t, delivery), as: "media", status: 200},
+		{route: "GET /v1/rooms/{room}/snapshots/{manifest}", path: "/v1/rooms/spring/snapshots/" + manifestOf(t, delivery), as: "brand", status: 404},
+		{route: "POST /v1/rooms/{room}/oprf:evaluate", path: "/v1/rooms/snacks/oprf:evaluate", as: "shop", body: `{"dataset":"audience","members":1,"epoch":1,"elements":["4vKuCmq8TnGohKlhxQBRX1jjC2qlgt2NtqZZReCNLXY="]}`, status: 200, left: []audit.Kind{audit.RoomEvaluated}},
+		{route: "POST /v1/rooms/{room}/oprf:evaluate", path: "/v1/rooms/snacks/oprf:evaluate", as: "brand", body: `{"dataset":"audience","members":1,"epoch":1,"elements":["4vKuCmq8TnGohKlhxQBRX1jjC2qlgt2NtqZZReCNLXY="]}`, status: 403, left: []audit.Kind{audit.RoomDenied}},
+		{route: "POST /v1/rooms/{room}/oprf:evaluate", path: "/v1/rooms/snacks/oprf:evaluate", as: "shop", body: `{"dataset":"audience","members":1,"epoch":1,"elements":["4vKuCmq8TnGohKlhxQBRX1jjC2qlgt2NtqZZReCNLXY=","4vKuCmq8TnGohKlhxQBRX1jjC2qlgt2NtqZZReCNLXY="]}`, status: 409, left: []audit.Kind{audit.RoomDenied}},
 		{route: "POST /v1/ingest", as: "ingest", body: `{"identifiers":[{"kind":"customer_number","value":"P-78"}],"jurisdiction":"CZ","attributes":{"first_name":"Jana"}}` + "\n", status: 200, left: []audit.Kind{audit.BatchIngested}},
 		{route: "POST /v1/reidentify", as: "dpo", body: `{"recipient":"recommender","pseudonym":"$PSEUDONYM_RECOMMENDER","purpose":"data_subject_request"}`, status: 200, left: []audit.Kind{audit.PersonReidentified}},
 		{route: "GET /v1/dsar/exports/{token}", path: "/v1/dsar/exports/$EXPORT", status: 200, left: []audit.Kind{audit.ExportFetched}},
 		{route: "GET /v1/notices/{version}", path: "/v1/notices/2026-03", as: "shop", status: 200},
 		{route: "GET /v1/decisions/{decision_id}", path: "/v1/decisions/$DECISION", as: "auditor", status: 200, left: []audit.Kind{audit.DecisionShown}},
+		{route: "GET /v1/rooms", as: "auditor", status: 200},
+		{route: "GET /v1/rooms/{room}", path: "/v1/rooms/snacks", as: "auditor", status: 200},
 		{route: "GET /v1/audit/checkpoint", as: "auditor", status: 200},
 		{route: "GET /log/checkpoint", as: "auditor", status: 200},
 		{route: "GET /log/tile/{level}/{number...}", path: "/log/tile/0/000.p/1", as: "auditor", status: 200},

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -20,10 +21,16 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 		return nil, err
 	}
 	services := server.Services{
-		Tokens:    h.Tokens,
-		Gate:      h.Gate,
-		Evaluator: h.Gate,
-		Audiences: h.Gate,
+		Tokens:        h.Tokens,
+		Gate:          h.Gate,
+		Evaluator:     h.Gate,
+		Audiences:     h.Gate,
+		RoomEvaluator: h.evaluator(),
+		RoomQueries:   h.Rooms.Questions,
+		RoomActivator: h.Activator(),
+		Rooms:         h.Rooms.Reader,
+		RoomAdmitter:  h.Rooms.Admissions,
+		RoomFiler:     cleanroom.NewFilingDesk(h.Rooms.Register, h.Log),
 		Obligations: func() []string {
 			var names []string
 			for _, id := range h.Engine.Revision().Catalogue().Obligations() {
@@ -57,6 +64,9 @@ func (h *House) Server(config server.Config) (*server.Server, error) {
 	if h.OpenDSR.Desk != nil {
 		services.Processor = h.OpenDSR.Desk
 	}
+	if config.RequestTimeout == 0 {
+		config.RequestTimeout = h.Settings.Patience.With(server.RequestTimeout)
+	}
 	return server.New(services, config), nil
 }
 
@@ -80,7 +90,7 @@ func (r reidentifier) Reidentify(ctx context.Context, principal privacy.Principa
 type health struct{ *House }
 
 func (h health) Checks(ctx context.Context) []server.Check {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := context.WithTimeout(ctx, h.Settings.Patience.With(readyWithin))
 	defer cancel()
 	size, err := h.Log.Size(ctx)
 	checks := []server.Check{

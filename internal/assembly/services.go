@@ -66,6 +66,8 @@ type Services struct {
 	// take a consent back.
 	Subscribers *postgres.SubscriberStore
 	Withdrawals *link.Desk
+	// Rooms is what is there for clean rooms.
+	Rooms RoomServices
 }
 
 func (h *House) openServices(ctx context.Context) (err error) {
@@ -113,6 +115,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 		h.openAnchoring,
 		h.openIYS,
 		h.openReceipts,
+		h.openRooms,
 	} {
 		if err := open(); err != nil {
 			return err

@@ -25,7 +25,7 @@ import (
 // house and nothing else, says by name why, and ends by itself.
 func TestNoAnswersWithoutWitnesses(t *testing.T) {
 	t.Parallel()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: pgtest.NewEmpty(t).URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: pgtest.NewEmpty(t).URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

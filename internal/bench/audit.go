@@ -2,9 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,21 +39,9 @@ type AuditConfig struct {
 	Progress func(step string, done, total int)
 }
 
-// AuditReport is the outcome.
-type AuditReport struct {
-	Machine Machine `json:"machine"`
-	Rows    []Row   `json:"rows"`
-}
-
-// auditMeasurement is one thing that is measured, in a file of its own.
-type auditMeasurement struct {
-	name string
-	run  func(ctx context.Context, config AuditConfig) ([]Row, error)
-}
-
 // auditMeasurements are made in this order: the log grows with each, and what needs a
 // long one comes last.
-var auditMeasurements = []auditMeasurement{
+var auditMeasurements = []measurement[AuditConfig]{
 	{"append", measureAppend},
 	{"snapshot", measureSnapshot},
 	{"change", measureChange},
@@ -65,16 +50,10 @@ var auditMeasurements = []auditMeasurement{
 }
 
 // AuditMeasurements names the measurements.
-func AuditMeasurements() []string {
-	names := make([]string, len(auditMeasurements))
-	for i, m := range auditMeasurements {
-		names[i] = m.name
-	}
-	return names
-}
+func AuditMeasurements() []string { return namesOf(auditMeasurements) }
 
 // Audit measures what evidence costs.
-func Audit(ctx context.Context, config AuditConfig) (AuditReport, error) {
+func Audit(ctx context.Context, config AuditConfig) (Report, error) {
 	if config.Round <= 0 {
 		config.Round = 3 * time.Second
 	}
@@ -85,29 +64,7 @@ func Audit(ctx context.Context, config AuditConfig) (AuditReport, error) {
 		config.Entries = 10_000_000
 	}
 	if config.Progress == nil {
-		config.Progress = func(string, int, int) {}
+		config.Progress = nobody
 	}
-	report := AuditReport{Machine: ThisMachine()}
-	for _, m := range auditMeasurements {
-		if len(config.Only) > 0 && !slices.Contains(config.Only, m.name) {
-			continue
-		}
-		rows, err := m.run(ctx, config)
-		if err != nil {
-			return report, fmt.Errorf("measuring %s: %w", m.name, err)
-		}
-		for _, row := range rows {
-			row.Measurement, row.Met = m.name, row.Met || row.Limit == ""
-			report.Rows = append(report.Rows, row)
-		}
-	}
-	return report, nil
-}
-
-// Markdown is the report as a table for docs/performance.md and for a terminal.
-func (r AuditReport) Markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Machine)
-	writeRows(&b, r.Rows)
-	return b.String()
+	return measure(ctx, config, auditMeasurements, config.Only, unheard)
 }

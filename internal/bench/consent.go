@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
@@ -43,18 +41,9 @@ type ConsentConfig struct {
 	Progress func(step string, done, total int)
 }
 
-// ConsentReport is the outcome.
-type ConsentReport struct {
-	Machine Machine `json:"machine"`
-	Rows    []Row   `json:"rows"`
-}
-
 // consentMeasurements are made in this order: the ledger grows with each, and the subscriber
 // stays until the end.
-var consentMeasurements = []struct {
-	name string
-	run  func(ctx context.Context, config ConsentConfig) ([]Row, error)
-}{
+var consentMeasurements = []measurement[ConsentConfig]{
 	{"add", measureConsentAdd},
 	{"batch", measureConsentBatch},
 	{"verify", measureConsentVerify},
@@ -62,16 +51,10 @@ var consentMeasurements = []struct {
 }
 
 // ConsentMeasurements names the measurements.
-func ConsentMeasurements() []string {
-	names := make([]string, len(consentMeasurements))
-	for i, m := range consentMeasurements {
-		names[i] = m.name
-	}
-	return names
-}
+func ConsentMeasurements() []string { return namesOf(consentMeasurements) }
 
 // Consent measures what the consent ledger costs.
-func Consent(ctx context.Context, config ConsentConfig) (ConsentReport, error) {
+func Consent(ctx context.Context, config ConsentConfig) (Report, error) {
 	if config.Round <= 0 {
 		config.Round = 3 * time.Second
 	}
@@ -85,32 +68,10 @@ func Consent(ctx context.Context, config ConsentConfig) (ConsentReport, error) {
 		config.Rows = 1_000_000
 	}
 	if config.Progress == nil {
-		config.Progress = func(string, int, int) {}
+		config.Progress = nobody
 	}
-	report := ConsentReport{Machine: ThisMachine()}
 	if err := addConsentPeople(ctx, config); err != nil {
-		return report, fmt.Errorf("adding people: %w", err)
+		return Report{}, fmt.Errorf("adding people: %w", err)
 	}
-	for _, m := range consentMeasurements {
-		if len(config.Only) > 0 && !slices.Contains(config.Only, m.name) {
-			continue
-		}
-		rows, err := m.run(ctx, config)
-		if err != nil {
-			return report, fmt.Errorf("measuring %s: %w", m.name, err)
-		}
-		for _, row := range rows {
-			row.Measurement, row.Met = m.name, row.Met || row.Limit == ""
-			report.Rows = append(report.Rows, row)
-		}
-	}
-	return report, nil
-}
-
-// Markdown is the report as a table for docs/performance.md and for a terminal.
-func (r ConsentReport) Markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Machine)
-	writeRows(&b, r.Rows)
-	return b.String()
+	return measure(ctx, config, consentMeasurements, config.Only, unheard)
 }

@@ -2,9 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/mahrem/mahrem/vault"
@@ -43,36 +40,18 @@ type DSARConfig struct {
 	Progress func(step string, done, total int)
 }
 
-// DSARReport is the outcome.
-type DSARReport struct {
-	Machine Machine `json:"machine"`
-	Rows    []Row   `json:"rows"`
-}
-
-// dsarMeasurement is one thing that is measured, in a file of its own.
-type dsarMeasurement struct {
-	name string
-	run  func(ctx context.Context, config DSARConfig) ([]Row, error)
-}
-
 // dsarMeasurements are made in this order.
-var dsarMeasurements = []dsarMeasurement{
+var dsarMeasurements = []measurement[DSARConfig]{
 	{"queue", measureQueue},
 	{"erase", measureErase},
 	{"export", measureExport},
 }
 
 // DSARMeasurements names the measurements.
-func DSARMeasurements() []string {
-	names := make([]string, len(dsarMeasurements))
-	for i, m := range dsarMeasurements {
-		names[i] = m.name
-	}
-	return names
-}
+func DSARMeasurements() []string { return namesOf(dsarMeasurements) }
 
 // DSAR measures what answering data subjects costs.
-func DSAR(ctx context.Context, config DSARConfig) (DSARReport, error) {
+func DSAR(ctx context.Context, config DSARConfig) (Report, error) {
 	if config.Requests <= 0 {
 		config.Requests = 100_000
 	}
@@ -89,30 +68,9 @@ func DSAR(ctx context.Context, config DSARConfig) (DSARReport, error) {
 		config.ManyEvents = manyEvents
 	}
 	if config.Progress == nil {
-		config.Progress = func(string, int, int) {}
+		config.Progress = nobody
 	}
-	report := DSARReport{Machine: ThisMachine()}
-	for i, m := range dsarMeasurements {
-		if len(config.Only) > 0 && !slices.Contains(config.Only, m.name) {
-			continue
-		}
-		config.Progress("measuring "+m.name, i, len(dsarMeasurements))
-		rows, err := m.run(ctx, config)
-		if err != nil {
-			return report, fmt.Errorf("measuring %s: %w", m.name, err)
-		}
-		for _, row := range rows {
-			row.Measurement, row.Met = m.name, row.Met || row.Limit == ""
-			report.Rows = append(report.Rows, row)
-		}
-	}
-	return report, nil
-}
-
-// Markdown is the report as a table for docs/performance.md and for a terminal.
-func (r DSARReport) Markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Machine)
-	writeRows(&b, r.Rows)
-	return b.String()
+	return measure(ctx, config, dsarMeasurements, config.Only, func(name string, i int) {
+		config.Progress("measuring "+name, i, len(dsarMeasurements))
+	})
 }

@@ -67,7 +67,7 @@ func TestQueue(t *testing.T) {
 
 func TestRowsSayWhatIsNotMet(t *testing.T) {
 	t.Parallel()
-	report := DSARReport{Rows: []Row{
+	report := Report{Rows: []Row{
 		Row{What: "slow", Figure: 300, Unit: "ms"}.atMost(200),
 		Row{What: "quick", Figure: 12.34, Unit: "ms"}.atMost(200),
 	}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,19 +32,18 @@ type PolicyConfig struct {
 
 // PolicyReport is the outcome.
 type PolicyReport struct {
-	Machine  Machine `json:"machine"`
-	Revision string  `json:"policy_revision"`
-	Rows     []Row   `json:"rows"`
+	Report
+	Revision string `json:"policy_revision"`
 }
 
-// measurement is one thing that is measured, in a file of its own.
-type measurement struct {
-	name string
-	run  func(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error)
+// policyBench is what is measured: policies on an engine.
+type policyBench struct {
+	PolicyConfig
+	engine *policies.Engine
 }
 
-// measurements are made in this order: those that want a quiet process come first.
-var measurements = []measurement{
+// policyMeasurements are made in this order: those that want a quiet process come first.
+var policyMeasurements = []measurement[policyBench]{
 	{"plan", measurePlan},
 	{"memo", measureMemo},
 	{"hits", measureHits},
@@ -54,13 +52,7 @@ var measurements = []measurement{
 }
 
 // PolicyMeasurements names the measurements.
-func PolicyMeasurements() []string {
-	names := make([]string, len(measurements))
-	for i, m := range measurements {
-		names[i] = m.name
-	}
-	return names
-}
+func PolicyMeasurements() []string { return namesOf(policyMeasurements) }
 
 // Policy measures the policies: what a decision costs, how often it need not be made
 // again, and what changing the rules does to those who are asking meanwhile.
@@ -75,28 +67,16 @@ func Policy(ctx context.Context, config PolicyConfig) (PolicyReport, error) {
 		config.Requests = 400_000
 	}
 	if config.Progress == nil {
-		config.Progress = func(string, int, int) {}
+		config.Progress = nobody
 	}
 	engine, err := config.open(ctx)
 	if err != nil {
 		return PolicyReport{}, err
 	}
-	report := PolicyReport{Machine: ThisMachine(), Revision: engine.Revision().String()}
-	for i, m := range measurements {
-		if len(config.Only) > 0 && !slices.Contains(config.Only, m.name) {
-			continue
-		}
-		config.Progress("measuring "+m.name, i, len(measurements))
-		rows, err := m.run(ctx, config, engine)
-		if err != nil {
-			return report, fmt.Errorf("measuring %s: %w", m.name, err)
-		}
-		for _, row := range rows {
-			row.Measurement, row.Met = m.name, row.Met || row.Limit == ""
-			report.Rows = append(report.Rows, row)
-		}
-	}
-	return report, nil
+	report, err := measure(ctx, policyBench{config, engine}, policyMeasurements, config.Only, func(name string, i int) {
+		config.Progress("measuring "+name, i, len(policyMeasurements))
+	})
+	return PolicyReport{report, engine.Revision().String()}, err
 }
 
 // open activates the bundle, on an engine that remembers nothing yet.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/mahrem/mahrem/policies"
 )
 
 // AccessConfig says which servers are asked whether something is allowed (AuthZEN). Both
@@ -42,7 +40,8 @@ var fixtureQuestions = []string{
 
 // measureAuthZEN measures single evaluations over HTTP on loopback, with the client on
 // the same machine.
-func measureAuthZEN(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]Row, error) {
+func measureAuthZEN(ctx context.Context, on policyBench) ([]Row, error) {
+	config := on.PolicyConfig
 	access := config.Access
 	if access == nil {
 		return nil, nil

@@ -16,7 +16,9 @@ const trafficPeople = 200_000
 // 1.05), each with an age, a law, a household and consents of their own, and recipients
 // that ask for what their purposes use. The ratio is that of the second half, when the
 // memo has seen most of what there is.
-func measureHits(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
+func measureHits(ctx context.Context, on policyBench) ([]Row, error) {
+	config := on.PolicyConfig
+	engine := on.engine
 	revision := engine.Revision()
 	traffic := newTraffic(revision.Catalogue())
 	before := policies.MemoStatus{}

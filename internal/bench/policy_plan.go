@@ -29,7 +29,9 @@ func shopper() policies.Facts {
 var errNotDecided = errors.New("the policies do not decide about the benchmark as they should")
 
 // measurePlan measures a decision that is made by asking the rules.
-func measurePlan(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
+func measurePlan(ctx context.Context, on policyBench) ([]Row, error) {
+	config := on.PolicyConfig
+	engine := on.engine
 	revision, allowed, denied := engine.Revision(), shopper(), shopper()
 	denied.Consent.State = policies.ConsentWithdrawn
 	var rows []Row
@@ -79,7 +81,9 @@ func measureFirst(ctx context.Context, config PolicyConfig, revision *policies.R
 }
 
 // measureMemo measures a decision that is remembered.
-func measureMemo(ctx context.Context, config PolicyConfig, engine *policies.Engine) ([]Row, error) {
+func measureMemo(ctx context.Context, on policyBench) ([]Row, error) {
+	config := on.PolicyConfig
+	engine := on.engine
 	revision, facts := engine.Revision(), shopper()
 	if status := revision.Memo(); !status.Exact {
 		return nil, errors.New("the memo is off: " + status.Note)

@@ -15,7 +15,8 @@ import (
 
 // measureReload activates the bundle over and over while others keep asking, and counts
 // the decisions that failed.
-func measureReload(ctx context.Context, config PolicyConfig, _ *policies.Engine) ([]Row, error) {
+func measureReload(ctx context.Context, on policyBench) ([]Row, error) {
+	config := on.PolicyConfig
 	alone, err := config.open(ctx)
 	if err != nil {
 		return nil, err

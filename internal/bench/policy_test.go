@@ -51,7 +51,7 @@ func TestPolicy(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	report := PolicyReport{Rows: []Row{
+	report := Report{Rows: []Row{
 		Row{What: "slow", Figure: 0.13, Unit: "ms"}.atMost(0.12), Row{What: "fast", Figure: 20000, Unit: "/s"}.atLeast(15000),
 	}}
 	if report.Rows[0].Met || !report.Rows[1].Met {

@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR(), a.benchAudit(), a.benchConsent())
+	return group("bench", "Measure this machine", a.benchGate(), a.benchIntake(), a.benchAudience(), a.benchPolicy(), a.benchDSAR(), a.benchAudit(), a.benchConsent(), a.benchRoom())
 }
 
 func (a *app) benchGate() *cobra.Command {
@@ -51,19 +51,13 @@ latencies and their ratio.`,
 			if _, err := house.Pseudonyms.Of(bench.Recipient); err != nil {
 				return err
 			}
-			progress, title := &bar{}, ""
+			step, finish := a.benching("rounds")
 			report, err := bench.Gate(cmd.Context(), bench.GateConfig{
 				Handler: api, Token: minted.Token, Loader: house.Loader, OwnerURL: house.Database.URL(), LogSize: house.Log.Size,
 				MaxConns: connections, People: people, Clients: clients, Rounds: rounds, RoundTime: round,
-				Progress: func(step string, done, total int) {
-					if step != title {
-						progress.finish()
-						progress, title = newBar(a.screen.err, step, "rounds", int64(total)), step
-					}
-					progress.set(int64(done), int64(total))
-				},
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}
@@ -112,7 +106,7 @@ func (a *app) scratch(ctx context.Context, connections int32) (*assembly.House, 
 		return nil, nil, err
 	}
 	remove := func() { _ = os.RemoveAll(home) }
-	settings, err := config.Load(home, func(string) string { return "" }, a.override)
+	settings, err := config.Load(home, a.machine, a.override)
 	if err != nil {
 		remove()
 		return nil, nil, &exitError{code: exitUsage, err: err}

@@ -25,19 +25,13 @@ tables; a million take some minutes.`,
 				return err
 			}
 			defer done()
-			progress, title := &bar{}, ""
+			step, finish := a.benching("steps")
 			report, err := bench.Audience(cmd.Context(), bench.AudienceConfig{
 				Gate: house.Gate, Loader: house.Loader, OwnerURL: house.Database.URL(), People: people, Rounds: rounds,
-				Refresh: func(ctx context.Context) error { _, err := house.Refresher.RefreshAll(ctx, nil); return err },
-				Progress: func(step string, done, total int) {
-					if step != title {
-						progress.finish()
-						progress, title = newBar(a.screen.err, step, "steps", int64(total)), step
-					}
-					progress.set(int64(done), int64(total))
-				},
+				Refresh:  func(ctx context.Context) error { _, err := house.Refresher.RefreshAll(ctx, nil); return err },
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}

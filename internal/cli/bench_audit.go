@@ -35,18 +35,12 @@ Measurements: ` + names + `.`,
 				return err
 			}
 			defer done()
-			progress, title := &bar{}, ""
+			step, finish := a.benching("rounds")
 			report, err := bench.Audit(cmd.Context(), bench.AuditConfig{
 				OwnerURL: house.Database.URL(), Log: house.Log, Round: round, Rounds: rounds, Entries: entries, Only: only,
-				Progress: func(step string, done, total int) {
-					if step != title {
-						progress.finish()
-						progress, title = newBar(a.screen.err, step, "rounds", int64(total)), step
-					}
-					progress.set(int64(done), int64(total))
-				},
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}

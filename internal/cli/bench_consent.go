@@ -36,7 +36,7 @@ with the log. Each figure stands beside its limit. Measurements: ` + names + `.`
 				return err
 			}
 			defer done()
-			progress, title := &bar{}, ""
+			step, finish := a.benching("rounds")
 			report, err := bench.Consent(cmd.Context(), bench.ConsentConfig{
 				OwnerURL: house.Database.URL(), Ledger: house.ConsentLedger(), Verify: house.VerifyConsents,
 				Subscribe: func(ctx context.Context) error {
@@ -46,15 +46,9 @@ with the log. Each figure stands beside its limit. Measurements: ` + names + `.`
 					return err
 				},
 				Round: round, Rounds: rounds, People: people, Rows: ledger, Only: only,
-				Progress: func(step string, done, total int) {
-					if step != title {
-						progress.finish()
-						progress, title = newBar(a.screen.err, step, "rounds", int64(total)), step
-					}
-					progress.set(int64(done), int64(total))
-				},
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}

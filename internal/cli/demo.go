@@ -56,7 +56,7 @@ func (a *app) demo(ctx context.Context, home, data string) (err error) {
 		}
 		defer func() { _ = os.RemoveAll(home) }()
 	}
-	settings, err := config.Load(home, func(string) string { return "" }, a.override)
+	settings, err := config.Load(home, a.machine, a.override)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/policies"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 func (a *app) bundleKeygen() *cobra.Command {
@@ -58,6 +60,9 @@ Keep the secret half off the servers: whoever has it decides over everybody's da
 
 func writeNew(path, content string, mode os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: file exists, and nothing is overwritten; name another one: %w", path, privacy.ErrConflict)
+	}
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type attributeVerdict struct {
 
 func (a *app) policyExplain() *cobra.Command {
 	var f policies.Facts
+	var room roomFlags
 	var attributes, grants []string
 	var role, recipient, purpose, channel, jurisdiction, basis string
 	var explicit, restricted, objected, unknown bool
@@ -41,9 +42,13 @@ func (a *app) policyExplain() *cobra.Command {
 		Use: "explain --recipient RECIPIENT --purpose PURPOSE --channel CHANNEL", Short: "Say what the policies would decide, and why, with the law", Args: cobra.NoArgs,
 		Long: `Say what the policies would decide about made-up facts, and why: each check that did
 not pass with the articles behind it, or the legal basis, and how much of each
-attribute the purpose may ever see. No person, no database, no log.`,
+attribute the purpose may ever see. No person, no database, no log.
+
+With --act it explains an act in a clean room instead, of a party that is --recipient and
+has every role there, on columns of some categories or with some words.`,
 		Example: `  mahrem policy explain --recipient recommender --purpose recommendations --channel web --consent granted
-  mahrem policy explain --recipient mail_house --purpose postal_offers --channel postal --consent granted --household shared`,
+  mahrem policy explain --recipient mail_house --purpose postal_offers --channel postal --consent granted --household shared
+  mahrem policy explain --act query --recipient brand_partner --purpose campaign_measurement --word health.pregnancy_test`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&recipient, "recipient", "", "who asks, as in the catalogue")
@@ -65,7 +70,24 @@ attribute the purpose may ever see. No person, no database, no log.`,
 	flags.BoolVar(&restricted, "restricted", false, "processing is restricted (GDPR Article 18)")
 	flags.BoolVar(&objected, "objected", false, "an objection covers the purpose (GDPR Article 21)")
 	flags.BoolVar(&unknown, "unknown-person", false, "the person is not known")
+	flags.StringVar(&room.act, "act", "", "in a clean room: admit, match, query or activate")
+	flags.StringSliceVar(&room.categories, "category", nil, "in a clean room: data categories of the columns that are touched")
+	flags.StringSliceVar(&room.words, "word", nil, "in a clean room: product groups that a column has, by key or by a shop's label")
+	flags.StringSliceVar(&room.members, "with", nil, "in a clean room: its other members, as in the catalogue")
+	flags.StringVar(&room.mode, "mode", "dp", "in a clean room: dp or k_only")
+	flags.BoolVar(&room.adHoc, "free", false, "in a clean room: the question follows no template")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if room.act != "" {
+			settings, err := a.config()
+			if err != nil {
+				return err
+			}
+			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies)
+			if err != nil {
+				return err
+			}
+			return a.explainRoom(cmd.Context(), engine.Revision(), &room, recipient, purpose)
+		}
 		if purpose == "" || channel == "" {
 			return usagef("explain needs --purpose and --channel, and mostly --recipient; see mahrem policy explain --help")
 		}

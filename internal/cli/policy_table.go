@@ -15,7 +15,7 @@ import (
 
 func (a *app) policyTable() *cobra.Command {
 	var purposes, kinds []string
-	var full bool
+	var full, rooms bool
 	cmd := &cobra.Command{
 		Use: "table", Short: "Show what the policies decide, in every case that there can be", Args: cobra.NoArgs,
 		Long: `Show what the policies decide in every cell of the finite space of facts: every purpose,
@@ -24,10 +24,15 @@ that nobody knows. Without flags it prints one line for each purpose, and the ha
 the table: two bundles with one hash decide alike. With --purpose it prints each check
 and each effect with the facts under which it holds. A fact that is not named can be
 anything. With --full it prints the whole table as it is hashed, in a form in which a
-changed cell is a changed line.`,
+changed cell is a changed line.
+
+With --rooms it prints what they say about clean rooms instead: each act by purpose,
+relationship of whoever acts and category of a column, with the checks that stand
+against it; everything else is taken to be in order.`,
 		Example: `  mahrem policy table
   mahrem policy table --purpose recommendations --kind check
-  mahrem policy table --full > table.txt`,
+  mahrem policy table --full > table.txt
+  mahrem policy table --rooms --purpose campaign_measurement`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, err := a.config()
 			if err != nil {
@@ -42,6 +47,9 @@ changed cell is a changed line.`,
 				if _, known := revision.Catalogue().Purpose(privacy.Purpose(purpose)); !known {
 					return usagef("purpose %s is not in the catalogue", purpose)
 				}
+			}
+			if rooms {
+				return a.printRoomTable(cmd.Context(), revision, purposes)
 			}
 			table, err := revision.Table(cmd.Context())
 			if err != nil {
@@ -71,6 +79,9 @@ changed cell is a changed line.`,
 	cmd.Flags().StringSliceVar(&purposes, "purpose", nil, "purposes to show in detail (default: one line for each)")
 	cmd.Flags().StringSliceVar(&kinds, "kind", nil, "what to show: check, basis, at_most, opens, clears, obliges, level (default: all)")
 	cmd.Flags().BoolVar(&full, "full", false, "print the whole table as it is hashed")
+	cmd.Flags().BoolVar(&rooms, "rooms", false, "show what is decided about clean rooms")
+	cmd.MarkFlagsMutuallyExclusive("rooms", "kind")
+	cmd.MarkFlagsMutuallyExclusive("rooms", "full")
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -69,3 +69,16 @@ func (b *bar) describe(title string) {
 		b.inner.Describe(title)
 	}
 }
+
+// benching returns what a measurement tells of its steps, shown as a bar a step, and how to
+// end the last one. unit is what the steps count.
+func (a *app) benching(unit string) (step func(step string, done, total int), finish func()) {
+	progress, title := &bar{}, ""
+	return func(step string, done, total int) {
+		if step != title {
+			progress.finish()
+			progress, title = newBar(a.screen.err, step, unit, int64(total)), step
+		}
+		progress.set(int64(done), int64(total))
+	}, func() { progress.finish() }
+}

@@ -88,7 +88,7 @@ func wrapArgs(cmd *cobra.Command) {
 			case err == nil:
 				return nil
 			case check(cmd, nil) != nil:
-				return usagef("%w; see %s --help", err, cmd.CommandPath())
+				return usagef("%w: %s %s; see %s --help", err, cmd.CommandPath(), arguments(cmd), cmd.CommandPath())
 			case cmd.HasSubCommands():
 				return usagef("%s has no command of this name; see %s --help", cmd.CommandPath(), cmd.CommandPath())
 			}
@@ -98,6 +98,12 @@ func wrapArgs(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		wrapArgs(child)
 	}
+}
+
+// arguments are those of a command, as its help names them.
+func arguments(cmd *cobra.Command) string {
+	_, named, _ := strings.Cut(cmd.Use, " ")
+	return named
 }
 
 // group makes a command that only holds others.
@@ -119,6 +125,15 @@ func (a *app) config() (config.Config, error) {
 		return c, &exitError{code: exitUsage, err: err}
 	}
 	return c, nil
+}
+
+// machine is what the environment says about this machine, and nothing about a Mahrem on it: for
+// one that is made to be thrown away.
+func (a *app) machine(name string) string {
+	if name == "MAHREM_PATIENCE" {
+		return a.getenv(name)
+	}
+	return ""
 }
 
 // message is an error on one screen: what cobra capitalizes is made lower case, and

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -35,12 +36,26 @@ type heldEvent struct {
 	Fields map[string]string `json:"fields"`
 }
 
+// heldRoom is a clean room that the person was drawn into. What was answered there was about
+// groups and is nobody's.
+type heldRoom struct {
+	Room      string                 `json:"room"`
+	Dataset   string                 `json:"dataset"`
+	Purpose   string                 `json:"purpose"`
+	Members   []privacy.RecipientID  `json:"members"`
+	First     time.Time              `json:"first_drawn_at"`
+	Last      time.Time              `json:"last_drawn_at"`
+	Present   bool                   `json:"present"`
+	Snapshots []cleanroom.SnapshotID `json:"snapshots"`
+}
+
 type dossierDocument struct {
 	Jurisdiction string           `json:"jurisdiction"`
 	Restricted   bool             `json:"restricted"`
 	Attributes   []heldAttribute  `json:"attributes"`
 	Events       []heldEvent      `json:"events"`
 	EventsHeld   int              `json:"events_held"`
+	Rooms        []heldRoom       `json:"rooms"`
 	Consents     consentsDocument `json:"consents"`
 }
 
@@ -49,7 +64,8 @@ func (a *app) subjectShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show", Short: "Show everything that is held about a person", Args: cobra.NoArgs,
 		Long: `Show everything that is held about a person, as they may demand it (GDPR Article 15,
-KVKK Article 11). That it was shown is in the log before it is shown.`,
+KVKK Article 11), and the clean rooms that they were drawn into, with whom and for what. That
+it was shown is in the log before it is shown.`,
 	}
 	cmd.Flags().IntVar(&limit, "events", 20, "show at most this many of the newest events; 0 is all")
 	a.aboutPerson(cmd, func(ctx context.Context, house *assembly.House, id privacy.DataSubjectID) error {
@@ -75,7 +91,13 @@ KVKK Article 11). That it was shown is in the log before it is shown.`,
 
 func newDossierDocument(d *assembly.Dossier, limit int) dossierDocument {
 	document := dossierDocument{
-		Jurisdiction: string(d.Jurisdiction), Restricted: d.Restricted, Attributes: []heldAttribute{}, Events: []heldEvent{},
+		Jurisdiction: string(d.Jurisdiction), Restricted: d.Restricted, Attributes: []heldAttribute{}, Events: []heldEvent{}, Rooms: []heldRoom{},
+	}
+	for _, s := range d.Stays {
+		document.Rooms = append(document.Rooms, heldRoom{
+			Room: string(s.Room), Dataset: s.Dataset.String(), Purpose: string(s.Purpose), Members: s.Members,
+			First: s.First.UTC(), Last: s.Last.UTC(), Present: s.Present, Snapshots: append([]cleanroom.SnapshotID{}, s.Snapshots...),
+		})
 	}
 	for _, category := range slices.Sorted(maps.Keys(d.Records)) {
 		record := d.Records[category]
@@ -118,6 +140,11 @@ func writeDossier(w io.Writer, d dossierDocument) {
 		t.add(line.Category, line.Attribute, strings.Join(line.Values, ", "), line.Source, line.Quality, line.ObservedAt)
 	}
 	t.writeTo(w, "")
+	writeEvents(w, d)
+	writeRooms(w, d.Rooms)
+}
+
+func writeEvents(w io.Writer, d dossierDocument) {
 	if len(d.Events) == 0 {
 		return
 	}
@@ -134,4 +161,24 @@ func writeDossier(w io.Writer, d dossierDocument) {
 	if hidden := d.EventsHeld - len(d.Events); hidden > 0 {
 		_, _ = fmt.Fprintf(w, "and %d older events; --events 0 shows all\n", hidden)
 	}
+}
+
+func writeRooms(w io.Writer, rooms []heldRoom) {
+	if len(rooms) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(w)
+	t := table{header: []string{"clean room", "dataset", "purpose", "with", "first drawn", "last drawn", "there now"}}
+	for _, r := range rooms {
+		now := "no"
+		if r.Present {
+			numbers := make([]string, len(r.Snapshots))
+			for i, id := range r.Snapshots {
+				numbers[i] = fmt.Sprint(id)
+			}
+			now = "in snapshot " + strings.Join(numbers, ", ")
+		}
+		t.add(r.Room, r.Dataset, r.Purpose, joinWords(r.Members), r.First.Format(time.DateOnly), r.Last.Format(time.DateOnly), now)
+	}
+	t.writeTo(w, "")
 }

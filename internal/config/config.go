@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-playground/validator/v10"
 	"go.yaml.in/yaml/v3"
@@ -69,6 +70,9 @@ type Config struct {
 	// DangerKeepForever keeps serve from running the periodic destruction each day: data
 	// that have had their period stay, until somebody runs it by hand.
 	DangerKeepForever bool `yaml:"danger_keep_forever"`
+	// Patience is how many times longer than usual the house waits before it gives up: for its
+	// rules, its database, an answer. Empty means 1. More is for a machine that is small or busy.
+	Patience Patience `yaml:"patience" validate:"min=1,max=1000"`
 	// Signing says who signs the checkpoints of the log.
 	Signing Signing `yaml:",inline"`
 	// Delivery says how letters reach people.
@@ -80,6 +84,12 @@ type Config struct {
 	// IYS says who we are at Turkey's registry of messages.
 	IYS IYS `yaml:",inline"`
 }
+
+// Patience stretches limits of time.
+type Patience int
+
+// With is the limit as it is here.
+func (p Patience) With(limit time.Duration) time.Duration { return limit * time.Duration(max(p, 1)) }
 
 // DefaultListen is where the HTTP API listens unless it is told otherwise: only this
 // machine, because there is no TLS before a proxy.
@@ -117,7 +127,7 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 	if err != nil {
 		return Config{}, fmt.Errorf("finding home: %w", err)
 	}
-	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Keys: filepath.Join(absolute, "keys"), Ledger: filepath.Join(absolute, "erasures.ledger")}
+	c := Config{Listen: DefaultListen, Origin: DefaultOrigin, Patience: 1, Keys: filepath.Join(absolute, "keys"), Ledger: filepath.Join(absolute, "erasures.ledger")}
 	c.Signing.Signer = filepath.Join(absolute, "auditd")
 	if err := c.readFile(filepath.Join(absolute, "mahrem.yaml")); err != nil {
 		return Config{}, err
@@ -136,6 +146,9 @@ func Load(home string, getenv func(string) string, override Config) (Config, err
 	})
 	c.Signing.take(Signing{}.fromEnvironment(getenv))
 	c.Delivery.take(Delivery{}.fromEnvironment(getenv))
+	if err := c.Patience.parse(getenv("MAHREM_PATIENCE")); err != nil {
+		return Config{}, err
+	}
 	c.take(override)
 	return c, c.validate()
 }
@@ -158,6 +171,22 @@ func (c *Config) take(other Config) {
 			*field.to = *field.from
 		}
 	}
+	if other.Patience != 0 {
+		c.Patience = other.Patience
+	}
+}
+
+// parse takes what the environment says, if it does.
+func (p *Patience) parse(text string) error {
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("checking settings: %s must be %s", names["Patience"], wants["Patience"])
+	}
+	*p = Patience(n)
+	return nil
 }
 
 // readFile reads the settings in path over c. No file is no error: every setting has a
@@ -193,7 +222,8 @@ var names = map[string]string{
 	"Withdrawal": "controller_withdrawal", "Storage": "controller_storage",
 	"AnchorFile": "anchor_file (MAHREM_ANCHOR_FILE)", "AnchorURL": "anchor_url (MAHREM_ANCHOR_URL)", "AnchorEvery": "anchor_every",
 	"IYSCode": "iys_code", "IYSBrand": "iys_brand", "IYSCredentials": "iys_credentials", "IYSAddress": "iys_address", "IYSNotice": "iys_notice", "IYSEvery": "iys_every",
-	"Listen": "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
+	"Patience": "patience (MAHREM_PATIENCE)",
+	"Listen":   "listen (MAHREM_LISTEN, --listen)", "PublicURL": "public_url (MAHREM_PUBLIC_URL)", "Origin": "origin (MAHREM_ORIGIN)",
 }
 
 // wants says what a setting must be; the value itself is not repeated, because a
@@ -204,6 +234,7 @@ var wants = map[string]string{
 	"Policies":    "a directory that exists, a file that exists, or an http(s) URL",
 	"PoliciesKey": "a file that exists, and cannot be beside danger_accept_unsigned_policies",
 	"Listen":      "host:port",
+	"Patience":    "a whole number from 1 to 1000",
 
 	"LogKey":          "a file that exists, with what mahrem auditd init prints",
 	"Witnesses":       "a file that exists, in the form of C2SP tlog-policy",

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -16,7 +17,7 @@ func env(values map[string]string) func(string) string {
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
-	file := "listen: 0.0.0.0:9000\npublic_url: https://m.example.com\norigin: example.com/log\nkeys: /secure/keys\n"
+	file := "listen: 0.0.0.0:9000\npublic_url: https://m.example.com\norigin: example.com/log\npatience: 7\nkeys: /secure/keys\n"
 	if err := os.WriteFile(filepath.Join(home, "mahrem.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Home: home, Keys: "/secure/keys", Ledger: filepath.Join(home, "erasures.ledger"), Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log",
+		Home: home, Keys: "/secure/keys", Ledger: filepath.Join(home, "erasures.ledger"), Listen: "127.0.0.1:1", PublicURL: "https://m.example.com", Origin: "example.org/log", Patience: 7,
 		Signing: Signing{Signer: filepath.Join(home, "auditd")},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -49,6 +50,9 @@ func TestLoadRefuses(t *testing.T) {
 		"key and danger":   {file: "danger_accept_unsigned_policies: true\n", env: "MAHREM_POLICIES_KEY", value: "config_test.go", want: "cannot be beside"},
 		"bad origin":       {env: "MAHREM_ORIGIN", value: "two words", want: "origin"},
 		"relative ledger":  {env: "MAHREM_LEDGER", value: "erasures.ledger", want: "ledger"},
+		"no patience":      {file: "patience: 0\n", want: "patience"},
+		"odd patience":     {env: "MAHREM_PATIENCE", value: "much", want: "patience"},
+		"great patience":   {env: "MAHREM_PATIENCE", value: "1001", want: "patience"},
 		"no log key":       {env: "MAHREM_LOG_KEY", value: "/does/not/exist", want: "log_key"},
 		"no witnesses":     {env: "MAHREM_WITNESSES", value: "/does/not/exist", want: "witnesses"},
 		"required nobody":  {file: "witness_required: true\n", want: "witness_required"},
@@ -98,6 +102,19 @@ func TestLedgerIsOutsideOfTheDatabase(t *testing.T) {
 		if (err == nil) != want || want && c.Ledger != home+"/"+path {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]time.Duration{"": time.Second, "1": time.Second, "30": 30 * time.Second} {
+		c, err := Load(t.TempDir(), env(map[string]string{"MAHREM_PATIENCE": said}), Config{})
+		if err != nil || c.Patience.With(time.Second) != want {
+			t.Errorf("%q: %v, %v", said, c.Patience.With(time.Second), err)
+		}
+	}
+	if got := Patience(0).With(time.Second); got != time.Second {
+		t.Errorf("nothing said: %v", got)
 	}
 }
 

@@ -118,7 +118,7 @@ func newRestore(t *testing.T) *restore {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: server.URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: server.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ func Run(ctx context.Context, house *assembly.House, audience Audience, config C
 		{"desk", s.desk},
 		{"reidentification", s.reidentification},
 		{"erasure", s.erasure},
+		{"clean-room", s.room},
 		{"log", s.log},
 		{"market", s.market},
 	} {

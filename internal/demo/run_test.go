@@ -26,7 +26,7 @@ func (l *listener) Act(act demo.Act)                     { l.acts = append(l.act
 func play(t *testing.T, c demo.Config) (*demo.Story, *pgtest.Database) {
 	t.Helper()
 	database := pgtest.New(t)
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{DatabaseURL: database.URL()})
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" }, config.Config{Patience: 30, DatabaseURL: database.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,8 @@ func checkDump(t *testing.T, database *pgtest.Database, words []string) {
 	if len(tables) > 5 {
 		t.Errorf("%d loaded words are words of the tables: %q", len(tables), tables)
 	}
-	dump := database.Dump(t)
+	// How a dump writes rows with numbers of their own is a word of the tables, too.
+	dump := strings.ReplaceAll(database.Dump(t), " OVERRIDING SYSTEM VALUE VALUES (", " VALUES (")
 	binary := demo.Unhex(dump)
 	for where, text := range map[string]string{"text": dump, "binary values": binary} {
 		if found := demo.FindWords(text, []string{canary, "nothing-like-this"}); len(found) != 1 || found[0] != canary {

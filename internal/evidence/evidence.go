@@ -19,7 +19,7 @@ type Operation struct {
 	Leaves [][]audit.Kind
 	// May are kinds that may come along, or that a refusal leaves.
 	May []audit.Kind
-	// Reason says why nothing is left; empty for what leaves something.
+	// Reason says why a success leaves nothing; empty for what leaves something.
 	Reason string
 }
 
@@ -82,30 +82,32 @@ func parse(table string) ([]Operation, error) {
 }
 
 func parseLine(line string) (Operation, error) {
-	if name, reason, ok := strings.Cut(line, " - "); ok {
-		return Operation{Name: name, Reason: reason}, nil
-	}
 	o := Operation{Each: true}
-	name, kinds, ok := strings.Cut(line, " = ")
-	if !ok {
+	body, may, along := strings.Cut(strings.TrimSuffix(line, ")"), " (")
+	if along != strings.HasSuffix(line, ")") {
+		return o, fmt.Errorf("its parentheses do not fit")
+	}
+	for word := range strings.FieldsSeq(may) {
+		o.May = append(o.May, audit.Kind(word))
+	}
+	var kinds string
+	var ok bool
+	if o.Name, o.Reason, ok = strings.Cut(body, " - "); ok {
 		o.Each = false
-		if name, kinds, ok = strings.Cut(line, " ~ "); !ok {
+	} else if o.Name, kinds, ok = strings.Cut(body, " = "); !ok {
+		o.Each = false
+		if o.Name, kinds, ok = strings.Cut(body, " ~ "); !ok {
 			return o, fmt.Errorf("neither leaves something nor says why not")
 		}
 	}
-	o.Name = name
-	kinds, may, ok := strings.Cut(kinds, " (")
-	if ok {
-		for word := range strings.FieldsSeq(strings.TrimSuffix(may, ")")) {
-			o.May = append(o.May, audit.Kind(word))
+	if o.Reason == "" {
+		for alternative := range strings.SplitSeq(kinds, " | ") {
+			var together []audit.Kind
+			for word := range strings.SplitSeq(alternative, " + ") {
+				together = append(together, audit.Kind(word))
+			}
+			o.Leaves = append(o.Leaves, together)
 		}
-	}
-	for alternative := range strings.SplitSeq(kinds, " | ") {
-		var together []audit.Kind
-		for word := range strings.SplitSeq(alternative, " + ") {
-			together = append(together, audit.Kind(word))
-		}
-		o.Leaves = append(o.Leaves, together)
 	}
 	for _, kind := range o.Kinds() {
 		if !kind.Valid() {

@@ -72,6 +72,7 @@ func TestCheck(t *testing.T) {
 	some := each
 	some.Each = false
 	none := Operation{Name: "y", Reason: "because"}
+	refusing := Operation{Name: "z", Reason: "because", May: []audit.Kind{"room.denied"}}
 	for _, test := range []struct {
 		o    Operation
 		ok   bool
@@ -90,6 +91,9 @@ func TestCheck(t *testing.T) {
 		{some, true, []audit.Kind{"query.denied"}, false},
 		{none, true, nil, true},
 		{none, true, []audit.Kind{"log.read"}, false},
+		{refusing, true, nil, true},
+		{refusing, false, []audit.Kind{"room.denied"}, true},
+		{refusing, false, []audit.Kind{"log.read"}, false},
 	} {
 		if got := test.o.Check(test.ok, test.left); (got == "") != test.want {
 			t.Errorf("%s %t %v: %q", test.o.Name, test.ok, test.left, got)
@@ -99,7 +103,7 @@ func TestCheck(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
-	for _, line := range []string{"mahrem x", "mahrem x = query.guessed", "mahrem x ~ log.read (nothing)", "mahrem x = ", "mahrem x =log.read"} {
+	for _, line := range []string{"mahrem x", "mahrem x = query.guessed", "mahrem x ~ log.read (nothing)", "mahrem x = ", "mahrem x =log.read", "mahrem x - reads a file (that is given)", "mahrem x - reads) a file (log.read"} {
 		if _, err := parse(line); err == nil {
 			t.Errorf("%q reads", line)
 		}

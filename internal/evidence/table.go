@@ -4,12 +4,13 @@ package evidence
 //
 //	operation = kind | kind + kind (kind kind)
 //	operation ~ kind | kind (kind)
-//	operation - reason
+//	operation - reason (kind)
 //
 // "=" is what each success leaves: one of the kinds between "|"; those joined by "+" come
 // together. "~" is what a success leaves when it changes or shows something: asked again,
 // for what is done already, it leaves nothing. In parentheses is what may come along,
-// and what a refusal leaves. "-" leaves nothing, for a reason that is given.
+// and what a refusal leaves. "-" leaves nothing, for a reason that is given; in parentheses is what a refusal
+// leaves all the same.
 
 // routes are the operations of the HTTP API, in the order of server/routes.go.
 const routes = `
@@ -48,6 +49,20 @@ POST /opendsr/{version}/opengdpr_requests ~ request.opened (request.refused)
 GET /opendsr/{version}/opengdpr_requests/{subject_request_id} - tells a controller the state of its own request and nothing of the person
 DELETE /opendsr/{version}/opengdpr_requests/{subject_request_id} = request.withdrawn (request.refused)
 POST /opendsr/callbacks ~ processor.answered (request.refused processor.added)
+POST /v1/rooms/{room}/snapshots ~ snapshot.admitted (room.denied key.created snapshot.dropped)
+GET /v1/rooms/{room}/snapshots/{manifest} - tells a party how much has come of what it sends itself
+POST /v1/rooms/{room}/oprf:evaluate = room.evaluated (room.denied key.created)
+GET /v1/rooms - shows settings to those who are in them
+GET /v1/rooms/{room} ~ key.created
+POST /v1/rooms/{room}/contracts ~ contract.signed (room.denied)
+GET /v1/rooms/{room}/contracts - shows settings that their owners have signed
+GET /v1/rooms/{room}/contracts/{dataset} - shows settings that their owners have signed
+POST /v1/rooms/{room}/templates ~ template.signed (room.denied)
+GET /v1/rooms/{room}/templates - shows settings that parties have signed
+POST /v1/rooms/{room}/queries = room.charged + room.released | room.released (room.denied room.failed)
+POST /v1/rooms/{room}/queries:price = room.priced (room.denied)
+GET /v1/rooms/{room}/budget - shows a party what is left to it, and nothing of anybody's data (room.denied)
+POST /v1/rooms/{room}/activations = room.charged + room.activated (room.denied room.failed key.created)
 POST /v1/ingest ~ batch.ingested (consent.imported)
 POST /v1/reidentify = person.reidentified (reidentification.denied key.created)
 GET /v1/dsar/exports/{token} = export.fetched
@@ -84,7 +99,7 @@ mahrem audit status - shows sizes, times and names of witnesses, and nothing of 
 mahrem audit tail - entries hold tags and words and nobody's data; who reads them here has the tables and the key directory
 mahrem audit verify - recomputes, and shows nothing but what is wrong
 mahrem audit verify-proof - reads a file that somebody was given
-mahrem auditd - may add checkpoints and no entries; that its key signs, the server logs (log.key_changed)
+mahrem auditd - may add checkpoints and no entries; that its key signs, the server logs as log.key_changed
 mahrem auditd init - makes a key that signs nothing yet and opens nobody
 mahrem auditd status - shows what the signer remembers, from its own directory
 mahrem bench audience - works on a house of its own, which is gone afterwards
@@ -94,6 +109,7 @@ mahrem bench dsar - works on a house of its own, which is gone afterwards
 mahrem bench gate - works on a house of its own, which is gone afterwards
 mahrem bench intake - works on a house of its own, which is gone afterwards
 mahrem bench policy - works on a house of its own, which is gone afterwards
+mahrem bench room - works on a house of its own, which is gone afterwards
 mahrem case close = case.closed
 mahrem case list ~ person.shown
 mahrem case open = case.opened (key.created)
@@ -180,6 +196,10 @@ mahrem opendsr controller retire = processor.added
 mahrem opendsr keygen = key.created
 mahrem outbox list - lists where deliveries go to and how they stand, and nothing that is in them
 mahrem outbox retry ~ delivery.retried (subscriber.told request.notified processor.notified)
+mahrem persona build ~ persona.built (room.charged room.denied)
+mahrem persona define = persona.defined (room.denied)
+mahrem persona list - lists definitions, and nobody
+mahrem persona show - shows what was told already
 mahrem policy bundle build - writes files; what decides is in policy.activated
 mahrem policy bundle extract - writes files; what decides is in policy.activated
 mahrem policy bundle keygen - writes files; whose signature counts is a setting
@@ -203,6 +223,35 @@ mahrem query = query.answered | query.denied (key.created)
 mahrem retention plan - counts what would go, of everybody together
 mahrem retention report ~ retention.applied
 mahrem retention run ~ retention.applied | withheld.erased
+mahrem room activate = room.activated | room.denied | room.failed (key.created room.charged)
+mahrem room admit ~ snapshot.admitted (room.denied key.created snapshot.dropped)
+mahrem room budget - shows what is left to a party, and nothing of anybody's data (room.denied)
+mahrem room close = room.closed
+mahrem room contract add = contract.signed
+mahrem room contract draft - prints a form
+mahrem room contract list - shows settings that their owners have signed
+mahrem room contract show - shows settings that their owners have signed
+mahrem room contract sign - works at a party, with a file and the party's key
+mahrem room draw = snapshot.admitted | snapshot.drawn (key.created room.evaluated room.denied snapshot.dropped)
+mahrem room drop = snapshot.dropped
+mahrem room key new - makes a key on a party's own side
+mahrem room list - shows settings
+mahrem room match = room.matched (snapshot.dropped room.denied)
+mahrem room open = room.opened
+mahrem room party add = party.admitted
+mahrem room party list - shows settings
+mahrem room party remove = party.removed
+mahrem room prepare - works on a party's own side, with its own data, and writes files
+mahrem room query = room.priced | room.charged + room.released | room.released (room.denied room.failed)
+mahrem room remask - works on a party's own side, and writes files
+mahrem room report = log.read
+mahrem room send - brings files to a house; what that leaves is in its log
+mahrem room show ~ key.created
+mahrem room snapshots - shows which datasets are in a room, as their owners declared them
+mahrem room template add = template.signed
+mahrem room template list - shows settings that parties have signed
+mahrem room template sign - works at a party, with a file and the party's key
+mahrem room uplift - compares two answers that somebody was given
 mahrem serve = server.started + server.stopped
 mahrem signal decode - reads what somebody was sent
 mahrem subject show = person.shown
@@ -228,6 +277,7 @@ looking for erased people who are back ~ erasure.replayed
 asking the registry of messages ~ registry.exchanged (consent.imported)
 making profiles of audiences ~ consent.expired
 noting what has ended in the consent ledger ~ consent.expired
+reviewing who is in clean rooms ~ room.left
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
 

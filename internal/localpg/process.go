@@ -80,7 +80,7 @@ func (p *process) stop(timeout time.Duration) error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("server did not stop within %s and was made to; the next start recovers", timeout)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return fmt.Errorf("server (process %d) does not stop", p.pid)
 	}
 }

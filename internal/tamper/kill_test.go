@@ -28,7 +28,7 @@ import (
 const killSeedEnv = "MAHREM_TEST_KILL_SEED"
 
 // patience bounds whatever only a hung machine would exceed.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // ground is a database server and processes that write one log there, and what they said.
 type ground struct {
@@ -257,7 +257,7 @@ func (g *ground) killPostmaster() {
 // it and recovers by itself. It reports false if there was none to kill just now.
 func (g *ground) killBackend() bool {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, g.server.AdminURL("postgres"))
 	if err != nil {

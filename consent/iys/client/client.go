@@ -46,7 +46,10 @@ type Config struct {
 	// Address is the registry; empty: [Production]. It must be https, or http to this
 	// machine.
 	Address string
-	// Transport carries requests; nil: one of its own, without a proxy.
+	// MayReach refuses, with an error, addresses that must not be connected to (host:port, after
+	// the name was resolved). nil: nothing may be reached but this machine, if Address names it.
+	MayReach func(address string) error
+	// Transport carries requests; nil: one of its own, without a proxy, that asks MayReach.
 	Transport http.RoundTripper
 	// Timeout bounds one attempt; zero: a minute.
 	Timeout time.Duration
@@ -85,7 +88,10 @@ func New(account Account, config Config) (*Client, error) {
 		return nil, fmt.Errorf("reaching the registry: it needs the numbers of sender and brand, and an account: %w", privacy.ErrInvalid)
 	}
 	if config.Transport == nil {
-		config.Transport = newTransport(isLoopback(u.Hostname()))
+		if isLoopback(u.Hostname()) {
+			config.MayReach = onlyHere
+		}
+		config.Transport = newTransport(config.MayReach)
 	}
 	if config.Timeout == 0 {
 		config.Timeout = time.Minute
@@ -109,11 +115,11 @@ func New(account Account, config Config) (*Client, error) {
 	}, nil
 }
 
-// newTransport goes to public addresses only, also when a name leads elsewhere; or, if the
-// settings name this machine, only to this machine.
-func newTransport(loopback bool) *http.Transport {
+// newTransport asks about each address that a name leads to, when it is connected to: no name
+// server can turn the client against the inside of the house.
+func newTransport(mayReach func(address string) error) *http.Transport {
 	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		if !mayReach(address, loopback) {
+		if mayReach == nil || mayReach(address) != nil {
 			return errAddress
 		}
 		return nil
@@ -123,17 +129,16 @@ func newTransport(loopback bool) *http.Transport {
 	return transport
 }
 
-func mayReach(address string, loopback bool) bool {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return false
+// onlyHere lets the client reach this machine, where a test's registry is.
+func onlyHere(address string) error {
+	if to, err := netip.ParseAddrPort(address); err != nil || !to.Addr().Unmap().IsLoopback() {
+		return errAddress
 	}
-	ip := to.Addr().Unmap()
-	return loopback && ip.IsLoopback() || !loopback && ip.IsGlobalUnicast() && !ip.IsPrivate() && ip.Zone() == ""
+	return nil
 }
 
 // errAddress says that a name leads where requests must not go.
-var errAddress = errors.New("address is not public")
+var errAddress = errors.New("address must not be reached")
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -1,28 +1,52 @@
 package client
 
-import "testing"
+import (
+	"errors"
+	"net/http"
+	"testing"
 
-// TestMayReach: what a name leads to is checked when it is connected to, so that no name
-// server can turn the client against the inside of the house.
-func TestMayReach(t *testing.T) {
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// TestOnlyHere: a client that is told of a registry on this machine reaches nothing else.
+func TestOnlyHere(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string][2]bool{ // public, this machine
-		"185.125.190.20:443":     {true, false},
-		"[2606:4700::1111]:443":  {true, false},
-		"127.0.0.1:443":          {false, true},
-		"[::1]:443":              {false, true},
-		"[::ffff:127.0.0.1]:443": {false, true},
-		"10.0.0.1:443":           {false, false},
-		"192.168.1.1:443":        {false, false},
-		"169.254.169.254:80":     {false, false},
-		"[fe80::1%eth0]:443":     {false, false},
-		"[fc00::1]:443":          {false, false},
-		"0.0.0.0:443":            {false, false},
-		"224.0.0.1:443":          {false, false},
-		"nonsense":               {false, false},
+	for address, want := range map[string]bool{
+		"127.0.0.1:443":          true,
+		"[::1]:443":              true,
+		"[::ffff:127.0.0.1]:443": true,
+		"185.125.190.20:443":     false,
+		"10.0.0.1:443":           false,
+		"169.254.169.254:80":     false,
+		"0.0.0.0:443":            false,
+		"nonsense":               false,
 	} {
-		if got := [2]bool{mayReach(address, false), mayReach(address, true)}; got != want {
-			t.Errorf("%s: %v, want %v", address, got, want)
+		if got := onlyHere(address) == nil; got != want {
+			t.Errorf("%s: %t, want %t", address, got, want)
 		}
+	}
+}
+
+// TestMayReachDecides: what a name leads to is asked about before it is connected to, and
+// without somebody to ask nothing is.
+func TestMayReachDecides(t *testing.T) {
+	t.Parallel()
+	asked := ""
+	refuse := func(address string) error {
+		asked = address
+		return privacy.ErrForbidden
+	}
+	for _, mayReach := range []func(string) error{nil, refuse} {
+		c := http.Client{Transport: newTransport(mayReach)}
+		response, err := c.Get("https://127.0.0.1:1")
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if !errors.Is(err, errAddress) {
+			t.Errorf("reached: %v", err)
+		}
+	}
+	if asked != "127.0.0.1:1" {
+		t.Errorf("asked about %q", asked)
 	}
 }
