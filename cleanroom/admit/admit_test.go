@@ -96,6 +96,38 @@ func TestPairNeedsBothParties(t *testing.T) {
 	}
 }
 
+// In pair mode either part may be refused, and each refusal has its entry, or is an error that
+// says why there is none.
+func TestEachPartOfAPairIsRefusedWithAnEntry(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, cleanroom.MatchPair)
+	dir := h.prepared(t, 20, newPair(t), nil)
+	own, others := sent(t, dir), sent(t, h.other(t, dir, newPair(t)))
+	refused := func(by cleanroom.PartyID, text []byte) {
+		t.Helper()
+		h.allow, h.events = false, nil
+		if _, err := h.send(t, service(by), text); !errors.Is(err, privacy.ErrForbidden) {
+			t.Errorf("by %s: %v", by, err)
+		}
+		if len(h.events) != 1 || h.events[0].Kind != audit.RoomDenied || !slices.Equal(h.events[0].Checks, []string{"special_category"}) || h.events[0].Principal != service(by) {
+			t.Errorf("by %s: %+v", by, h.events)
+		}
+		h.deaf = privacy.ErrUnavailable
+		if _, err := h.send(t, service(by), text); !errors.Is(err, privacy.ErrUnavailable) || errors.Is(err, privacy.ErrForbidden) {
+			t.Errorf("by %s, without a log: %v", by, err)
+		}
+		h.allow, h.deaf, h.events = true, nil, nil
+	}
+	refused(brand, own)
+	if _, err := h.send(t, service(brand), own); err != nil {
+		t.Fatal(err)
+	}
+	refused(retailer, others)
+	if _, err := h.send(t, service(retailer), others); err != nil || !h.admitted {
+		t.Errorf("both parts: %v", err)
+	}
+}
+
 func pointerOf(err error) string {
 	if field, ok := errors.AsType[*privacy.FieldError](err); ok {
 		return field.Pointer

@@ -42,6 +42,7 @@ type house struct {
 	at        cleanroom.Snapshot // how much of it has come
 	admitted  bool
 	failing   error // what Admit returns
+	deaf      error // what the log returns
 	declared  *match.Declared
 }
 
@@ -138,6 +139,9 @@ func (h *house) Tags(_ context.Context, room *cleanroom.Room, epoch int, tokens 
 }
 
 func (h *house) Append(_ context.Context, event audit.Event) (audit.Receipt, error) {
+	if h.deaf != nil {
+		return audit.Receipt{}, h.deaf
+	}
 	h.events = append(h.events, event)
 	return audit.Receipt{}, nil
 }

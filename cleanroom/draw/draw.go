@@ -95,12 +95,14 @@ type Staging interface {
 type Config struct {
 	// Rooms, Staging, Store, Vault and Keys are required, and so are Policy, which returns the
 	// policies in force, BirthDate and Childhood; see [Rules]. Own is for rooms in oprf mode.
+	// Log takes what is refused, and is required too.
 	Rooms     cleanroom.Rooms
 	Staging   Staging
 	Own       Own
 	Store     Store
 	Vault     *vault.Vault
 	Keys      *match.Keys
+	Log       audit.Appender
 	Policy    func() Policy
 	BirthDate func(core vault.Record) (string, bool)
 	Childhood func(law privacy.Jurisdiction, birth string) consent.Childhood
@@ -154,19 +156,17 @@ type Drawn struct {
 	Receipt       audit.Receipt
 }
 
-// ErrDenied is wrapped by the error of a draw that the policies do not allow.
-var ErrDenied = errors.New("the policies do not let this dataset into the room")
-
 // Draw draws everybody whose consent covers the room's purpose, and admits the snapshot
 // together with the entry. It replaces the dataset that waits for the next match. In pair mode
 // the snapshot is admitted when the other party has masked the list once more and brought it
-// to the house; until then whoever leaves is gone from it as well.
+// to the house; until then whoever leaves is gone from it as well. What is not allowed has its
+// entry in the log and is a [cleanroom.Denied]; nobody was looked at then.
 func (d *Drawer) Draw(ctx context.Context, by privacy.Principal, order Order) (Drawn, error) {
-	run, err := d.prepare(ctx, order)
+	run, err := d.prepare(ctx, by, order)
 	if err != nil {
 		return Drawn{}, fmt.Errorf("drawing people: %w", err)
 	}
-	drawn, err := run.draw(ctx, by)
+	drawn, err := run.draw(ctx)
 	if err != nil {
 		for range run.opened {
 			d.config.Vault.Abandoned(vault.UseRoom)
@@ -179,6 +179,7 @@ func (d *Drawer) Draw(ctx context.Context, by privacy.Principal, order Order) (D
 // run is one draw.
 type run struct {
 	*Config
+	by       privacy.Principal
 	order    Order
 	room     *cleanroom.Room
 	signed   *cleanroom.SignedContract
@@ -196,42 +197,23 @@ type run struct {
 	members, rows int64
 }
 
-func (d *Drawer) prepare(ctx context.Context, order Order) (*run, error) {
+func (d *Drawer) prepare(ctx context.Context, by privacy.Principal, order Order) (*run, error) {
 	policy := d.config.Policy()
 	if policy == nil {
 		return nil, fmt.Errorf("without active policies: %w", privacy.ErrUnavailable)
 	}
-	r := &run{Config: &d.config, order: order, seen: map[match.Seed]struct{}{}}
-	var err error
-	if r.room, err = d.config.Rooms.RoomOf(ctx, order.Room); err != nil {
-		return nil, err
-	}
-	if !r.room.ClosedAt.IsZero() {
-		return nil, fmt.Errorf("the room is closed: %w", privacy.ErrConflict)
-	}
-	contracts, err := d.config.Rooms.ContractsOf(ctx, order.Room)
-	if err != nil {
-		return nil, err
-	}
-	at := slices.IndexFunc(contracts, func(s *cleanroom.SignedContract) bool { return s.Ref() == order.Dataset })
-	if at < 0 {
-		return nil, fmt.Errorf("the room lets no such dataset in: %w", privacy.ErrNotFound)
-	}
-	r.signed, r.contract = contracts[at], contracts[at].Contract
-	if !slices.Contains(r.contract.Purposes, r.room.Purpose) {
-		return nil, fmt.Errorf("the contract is not for the room's purpose: %w", privacy.ErrForbidden)
-	}
-	catalogue := policy.Catalogue()
-	var known bool
-	if r.purpose, known = catalogue.Purpose(r.room.Purpose); !known {
-		return nil, fmt.Errorf("the room's purpose is not in the catalogue: %w", privacy.ErrForbidden)
-	}
-	if err := order.Mapping.fit(r.contract, catalogue); err != nil {
+	r := &run{Config: &d.config, by: by, order: order, seen: map[match.Seed]struct{}{}}
+	if err := r.find(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.permit(ctx, policy); err != nil {
 		return nil, err
 	}
+	catalogue := policy.Catalogue()
+	if err := order.Mapping.fit(r.contract, catalogue); err != nil {
+		return nil, err
+	}
+	var err error
 	if r.matcher, err = r.matching(); err != nil {
 		return nil, err
 	}
@@ -249,40 +231,6 @@ func (d *Drawer) prepare(ctx context.Context, order Order) (*run, error) {
 		}
 	}
 	return r, nil
-}
-
-// permit has the policies decide whether the dataset may come into the room.
-func (r *run) permit(ctx context.Context, policy Policy) error {
-	member, is := r.room.Member(r.contract.Owner)
-	if !is {
-		return fmt.Errorf("the owner is not in the room: %w", privacy.ErrForbidden)
-	}
-	facts := policies.RoomFacts{
-		Act: policies.AdmitToRoom, Party: r.contract.Owner, Purpose: r.room.Purpose, RoomPurpose: r.room.Purpose, Mode: string(r.room.Mode),
-		Datasets: []policies.RoomDataset{{
-			Owner: r.contract.Owner, Purposes: r.contract.Purposes, Source: string(r.contract.Source), AdHoc: r.contract.AdHoc,
-		}},
-	}
-	for _, m := range r.room.Members {
-		facts.Members = append(facts.Members, m.Party)
-	}
-	for _, role := range member.Roles {
-		facts.Roles = append(facts.Roles, string(role))
-	}
-	for i := range r.contract.Columns {
-		c := &r.contract.Columns[i]
-		facts.Columns = append(facts.Columns, policies.RoomColumn{
-			Category: c.Category, Role: string(c.Role), Vocabulary: c.Vocabulary, Values: c.Domain, Other: c.Other,
-		})
-	}
-	decision, err := policy.DecideRoom(ctx, facts)
-	if err != nil {
-		return err
-	}
-	if !decision.Allow {
-		return fmt.Errorf("%w (%v): %w", ErrDenied, decision.Failed, privacy.ErrForbidden)
-	}
-	return nil
 }
 
 // matching returns what masks identifiers.
@@ -303,7 +251,7 @@ func (r *run) matching() (match.Matcher, error) {
 	return nil, fmt.Errorf("the room matches by %s, which is not known: %w", r.room.Matching, privacy.ErrInvalid)
 }
 
-func (r *run) draw(ctx context.Context, by privacy.Principal) (Drawn, error) {
+func (r *run) draw(ctx context.Context) (Drawn, error) {
 	people, err := r.Store.Candidates(ctx, r.purpose.ID)
 	if err != nil {
 		return Drawn{}, err
@@ -321,14 +269,14 @@ func (r *run) draw(ctx context.Context, by privacy.Principal) (Drawn, error) {
 	if err != nil {
 		return Drawn{}, err
 	}
-	done, err := r.fill(ctx, by, people)
+	done, err := r.fill(ctx, people)
 	if err != nil {
 		return done, errors.Join(err, r.Staging.Abandon(context.WithoutCancel(ctx), r.stay.Snapshot))
 	}
 	return done, nil
 }
 
-func (r *run) fill(ctx context.Context, by privacy.Principal, people []privacy.DataSubjectID) (Drawn, error) {
+func (r *run) fill(ctx context.Context, people []privacy.DataSubjectID) (Drawn, error) {
 	total := int64(len(people))
 	for chunk := range slices.Chunk(people, r.Chunk) {
 		err := r.Store.Put(ctx, r.stay, r.wanted, chunk, func(at time.Time, held []Held) ([]Member, error) { return r.admit(ctx, at, held) })
@@ -341,14 +289,14 @@ func (r *run) fill(ctx context.Context, by privacy.Principal, people []privacy.D
 	}
 	switch r.room.Matching {
 	case cleanroom.MatchPair:
-		return r.hand(ctx, by)
+		return r.hand(ctx)
 	case cleanroom.MatchOPRF:
-		if err := r.own(ctx, by); err != nil {
+		if err := r.own(ctx); err != nil {
 			return Drawn{}, err
 		}
 	}
 	receipt, err := r.Staging.Admit(ctx, r.stay.Snapshot, audit.Event{
-		Kind: audit.SnapshotAdmitted, Outcome: audit.Done, Principal: by, Purpose: r.purpose.ID,
+		Kind: audit.SnapshotAdmitted, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID,
 		List: r.digest, Count: uint64(r.members),
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func (r *run) place(ctx context.Context) ([]match.Token, error) {
 }
 
 // own masks those who are still there in oprf mode.
-func (r *run) own(ctx context.Context, by privacy.Principal) error {
+func (r *run) own(ctx context.Context) error {
 	seeds, err := r.place(ctx)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (r *run) own(ctx context.Context, by privacy.Principal) error {
 	for i := range seeds {
 		people[i] = match.Seed(seeds[i])
 	}
-	tokens, err := r.Own.Own(ctx, by, match.Own{Room: r.room, Dataset: r.order.Dataset, List: r.digest, Progress: r.order.Masking}, people)
+	tokens, err := r.Own.Own(ctx, r.by, match.Own{Room: r.room, Dataset: r.order.Dataset, List: r.digest, Progress: r.order.Masking}, people)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (r *run) own(ctx context.Context, by privacy.Principal) error {
 }
 
 // hand has the list written for the other party, and the draw known by what was signed of it.
-func (r *run) hand(ctx context.Context, by privacy.Principal) (Drawn, error) {
+func (r *run) hand(ctx context.Context) (Drawn, error) {
 	tokens, err := r.place(ctx)
 	if err != nil {
 		return Drawn{}, err
@@ -111,7 +111,7 @@ func (r *run) hand(ctx context.Context, by privacy.Principal) (Drawn, error) {
 		var err error
 		done.Manifest = manifest
 		done.Receipt, err = r.Staging.HandOver(ctx, r.stay.Snapshot, manifest, audit.Event{
-			Kind: audit.SnapshotDrawn, Outcome: audit.Done, Principal: by, Purpose: r.purpose.ID, Recipient: r.contract.Owner, Count: uint64(len(tokens)),
+			Kind: audit.SnapshotDrawn, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID, Recipient: r.contract.Owner, Count: uint64(len(tokens)),
 		})
 		committed = err == nil
 		return err

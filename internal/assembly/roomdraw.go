@@ -37,7 +37,7 @@ func (h *House) Drawer(ctx context.Context) (*draw.Drawer, error) {
 	rules := h.drawRules()
 	return draw.New(draw.Config{
 		Rooms: h.Rooms.Reader, Staging: h.Rooms.Snapshots, Store: postgres.NewDrawStore(h.DB, h.Keys.Vault()),
-		Own: h.evaluator(), Vault: h.Keys.Vault(), Keys: keys, Random: h.options.Random, BirthDate: rules.BirthDate, Childhood: rules.Childhood,
+		Own: h.evaluator(), Vault: h.Keys.Vault(), Keys: keys, Log: h.Log, Random: h.options.Random, BirthDate: rules.BirthDate, Childhood: rules.Childhood,
 		Policy: func() draw.Policy {
 			if revision := h.Engine.Revision(); revision != nil {
 				return revision

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/mahrem/mahrem/cleanroom/draw"
 	"github.com/mahrem/mahrem/cleanroom/prepare"
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // drawnDocument is a snapshot that was admitted, or waits for the other party.
@@ -141,6 +143,9 @@ leave the house. Mask the other party's list, too: mahrem room remask, mahrem ro
 // drawSecrets reads what the room's way of matching takes.
 func (a *app) drawSecrets(cmd *cobra.Command, house *assembly.House, s *drawSecrets, order *draw.Order) error {
 	room, err := house.Rooms.Reader.RoomOf(cmd.Context(), order.Room)
+	if errors.Is(err, privacy.ErrNotFound) {
+		return nil // the draw is refused, with an entry
+	}
 	if err != nil {
 		return err
 	}
