@@ -372,6 +372,13 @@ func (q *Question) Snapshots() []SnapshotID {
 	return ids
 }
 
+// NoisePeople returns the standard deviation of the noise, in people, that was asked for: by the
+// query, or by the template that it follows.
+func (q *Question) NoisePeople() int { return q.query.Privacy.NoisePeople }
+
+// IsBare reports whether the question is about one group and computes nothing of its people.
+func (q *Question) IsBare() bool { return len(q.keys) == 0 && len(q.measures) == 0 }
+
 // Cost returns what an answer costs each dataset: nothing in a room without noise.
 func (q *Question) Cost() Rho {
 	if q.room.Mode == ThresholdOnly {

@@ -174,7 +174,7 @@ func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, ro
 	case len(query.GroupBy) > 0:
 		return nil, &privacy.FieldError{Pointer: "/group_by", Reason: "an activation is about one group"}
 	}
-	r := &run{Config: &a.config, rules: a.config.Rules(), noise: query.Privacy.NoisePeople}
+	r := &run{Config: &a.config, rules: a.config.Rules()}
 	var known bool
 	if r.purpose, known = r.rules.Catalogue.Purpose(query.Purpose); !known {
 		return nil, &privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}
@@ -185,6 +185,11 @@ func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, ro
 	if r.judged.Room.Mode != cleanroom.Private {
 		return nil, fmt.Errorf("activating from a room without noise: %w", privacy.ErrForbidden)
 	}
+	// The query may leave it to a template to say what is asked, and how noisily.
+	if !r.judged.Question.IsBare() {
+		return nil, &privacy.FieldError{Pointer: "/template", Reason: "an activation is about one group and computes nothing, and this template does"}
+	}
+	r.noise = r.judged.Question.NoisePeople()
 	if err := r.findHouse(ctx); err != nil {
 		return nil, err
 	}

@@ -69,6 +69,8 @@ type house struct {
 	allow    bool
 	facts    policies.RoomFacts
 	further  []string // contracts of the house's other datasets
+	// templates are signed by everybody.
+	templates []*cleanroom.Template
 }
 
 func (h *house) DecideRoom(_ context.Context, facts policies.RoomFacts) (policies.RoomDecision, error) {
@@ -203,6 +205,9 @@ func (h *house) activator() *activate.Activator {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	for _, template := range h.templates {
+		rooms.Templates = append(rooms.Templates, &cleanroom.SignedTemplate{Template: template, Signers: []cleanroom.PartyID{"brand_partner", "retail_media"}})
+	}
 	service := cleanroom.New(rooms, h, h.ledger, &roomtest.Executor{}, h.noise, h.log, cleanroom.Config{})
 	return activate.New(activate.Config{
 		Rooms: service, Snapshots: rooms, Seats: h, People: h, Names: h, Ledger: h.ledger, Noise: h.noise, Vault: h.keys.Vault(), Seat: seat,
@@ -310,6 +315,50 @@ func TestActivate(t *testing.T) {
 	}
 	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); !errors.Is(err, cleanroom.ErrExhausted) {
 		t.Errorf("beyond the budget: %v", err)
+	}
+}
+
+// TestActivateByTemplate: an activation that leaves to a template what is asked has the noise of
+// the template, or more if it asks for more; a template that computes something makes no list.
+func TestActivateByTemplate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2300)
+	h.ledger = roomtest.NewLedger(h.log, map[cleanroom.DatasetRef]roomtest.Caps{
+		{Owner: "retail_media", Dataset: "purchases"}: {All: 147000000, Consumer: 147000000},
+	})
+	for name, replaced := range map[string][2]string{
+		"drinkers": {`"val": "tea"`, `"val": {"hole": "drink"}`},
+		"counted":  {`"metrics": []`, `"metrics": [{"fn": "people", "as": "n"}], "group_by": ["p.kind"]`},
+	} {
+		template, err := cleanroom.ParseTemplate([]byte(`{"name": "` + name + `", "version": 1, "query": ` + strings.Replace(teaDrinkers, replaced[0], replaced[1], 1) + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.templates = append(h.templates, template)
+	}
+	length := func(document string) int {
+		t.Helper()
+		audience, err := h.activator().Activate(t.Context(), brand, "r1", []byte(document))
+		if err != nil {
+			t.Fatalf("%s: %v", document, err)
+		}
+		return len(audience.Pseudonyms)
+	}
+	const values = `{"room": "r1", "template": "drinkers@1", "values": {"drink": "tea"}, "purpose": "audience_sync"`
+	whole := length(teaDrinkers)
+	if followed := length(values + `}`); followed != whole {
+		t.Errorf("a list by template has %d pseudonyms, one of the same question without has %d", followed, whole)
+	}
+	if noisier := length(values + `, "privacy": {"noise_people": 30, "max_groups_per_person": 1}}`); noisier != whole+6*(30-20) {
+		t.Errorf("with more noise a list has %d pseudonyms instead of %d", noisier, whole+6*(30-20))
+	}
+	charged := h.log.Kinds()[audit.RoomCharged]
+	_, err := h.activator().Activate(t.Context(), brand, "r1", []byte(`{"room": "r1", "template": "counted@1", "values": {}, "purpose": "audience_sync"}`))
+	if fault, is := errors.AsType[*privacy.FieldError](err); !is || fault.Pointer != "/template" {
+		t.Errorf("a template that computes: %v", err)
+	}
+	if now := h.log.Kinds()[audit.RoomCharged]; now != charged {
+		t.Errorf("what cannot be activated was charged %d times", now-charged)
 	}
 }
 
