@@ -58,18 +58,24 @@ type answerNumbers struct {
 	Query *struct {
 		GroupBy []string `json:"group_by"`
 		Mode    Mode     `json:"mode"`
-		Room    RoomID   `json:"room"`
-		Where   []struct {
-			Column string   `json:"col"`
-			In     []string `json:"in"`
-			From   string   `json:"from"`
-			To     string   `json:"to"`
-		} `json:"where"`
+		Privacy struct {
+			Groups int `json:"max_groups_per_person"`
+		} `json:"privacy"`
+		Room  RoomID        `json:"room"`
+		Where []answerLimit `json:"where"`
 	} `json:"query"`
 	Snapshots []struct {
 		Dataset  string     `json:"dataset"`
 		Snapshot SnapshotID `json:"snapshot"`
 	} `json:"snapshots"`
+}
+
+// answerLimit is what an answer was limited by.
+type answerLimit struct {
+	Column string   `json:"col"`
+	In     []string `json:"in"`
+	From   string   `json:"from"`
+	To     string   `json:"to"`
 }
 
 // readAnswer reads an answer, or a document that has one as its answer.
@@ -98,9 +104,12 @@ func readAnswer(document []byte) (*answerNumbers, error) {
 // nothing. measure is the full name of the summed column; it may be empty if there is but one.
 //
 // The group must be a part of everybody: the answers are of one room and of the same
-// snapshots, and what limits everybody limits the group. A difference is no effect: whoever
-// chose the group may have chosen those who would have bought anyway.
-func Uplift(group, everybody []byte, measure string) ([]GroupUplift, error) {
+// snapshots, and what limits everybody limits the group. And it must be people who are left
+// out of it, and not a part of what they do: what chooses the group and is in the dataset of
+// the measure must be named in ofPeople (by its full name), which says that it is the same in all rows of
+// a person. A difference is no effect: whoever chose the group may have chosen those who would
+// have bought anyway.
+func Uplift(group, everybody []byte, measure string, ofPeople ...string) ([]GroupUplift, error) {
 	part, err := readAnswer(group)
 	if err != nil {
 		return nil, err
@@ -116,6 +125,9 @@ func Uplift(group, everybody []byte, measure string) ([]GroupUplift, error) {
 		return nil, err
 	}
 	if _, err := all.measure(measure); err != nil {
+		return nil, err
+	}
+	if err := part.leavesOutPeople(all, measure, ofPeople); err != nil {
 		return nil, err
 	}
 	uplifts := make([]GroupUplift, 0, len(part.Groups))
@@ -243,6 +255,30 @@ func (a *answerNumbers) isPartOf(all *answerNumbers) error {
 	for _, column := range all.Query.GroupBy {
 		if !slices.Contains(a.Query.GroupBy, column) {
 			return fmt.Errorf("comparing answers: everybody is grouped by %s, and the group is not: %w", column, ErrNotComparable)
+		}
+	}
+	return nil
+}
+
+// leavesOutPeople returns an error if what is in all and not in a may be rows of people who are
+// in a as well: then the difference is nobody's.
+func (a *answerNumbers) leavesOutPeople(all *answerNumbers, measure string, ofPeople []string) error {
+	dataset := measure[:strings.LastIndexByte(measure, '.')+1]
+	choosing := slices.DeleteFunc(slices.Clone(a.Query.GroupBy), func(column string) bool { return slices.Contains(all.Query.GroupBy, column) })
+	for _, limit := range a.Query.Where {
+		limits := func(other answerLimit) bool { return other.Column == limit.Column }
+		if !slices.ContainsFunc(all.Query.Where, limits) {
+			choosing = append(choosing, limit.Column)
+		}
+	}
+	for _, column := range choosing {
+		if strings.HasPrefix(column, dataset) && !slices.Contains(ofPeople, column) {
+			return fmt.Errorf("comparing answers: %s is in the dataset of the sum and may differ from row to row: of people in the group some rows alone are summed; name it if it is the same in all rows of a person: %w", column, ErrNotComparable)
+		}
+	}
+	for _, column := range all.Query.GroupBy {
+		if all.Query.Privacy.Groups < len(all.Groups) && !slices.Contains(ofPeople, column) {
+			return fmt.Errorf("comparing answers: people count in %d of the %d groups of everybody, and perhaps in others than in the group; name %s if nobody is in several: %w", all.Query.Privacy.Groups, len(all.Groups), column, ErrNotComparable)
 		}
 	}
 	return nil

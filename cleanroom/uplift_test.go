@@ -95,6 +95,42 @@ func TestUpliftOfWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+// Rows that are left out of the group are not those of other people: somebody in it may have
+// others, and may count in another group of everybody's.
+func TestUpliftOfRows(t *testing.T) {
+	t.Parallel()
+	keyed := func(column, word string) string {
+		return strings.Replace(spentBy(900, 2_862_000), `"key":{}`, `"key":{"`+column+`":"`+word+`"}`, 1)
+	}
+	const shelf, campaign = "shop.purchases.shelf", "brand.members.campaign"
+	ofShelf := func(where string, groups int) string {
+		return strings.Replace(answerAbout(where, keyed(shelf, "tea")+","+keyed(shelf, "coffee"), `"`+shelf+`"`, both),
+			`"mode"`, fmt.Sprintf(`"privacy":{"max_groups_per_person":%d},"mode"`, groups), 1)
+	}
+	all := answerAbout("", spentBy(3900, 10_062_000), "", purchases1)
+	for name, c := range map[string]struct {
+		group, everybody string
+		ofPeople         []string
+		fits             bool
+	}{
+		"by campaign":                        {answerAbout("", keyed(campaign, "18"), `"`+campaign+`"`, both), all, nil, true},
+		"a part of the rows":                 {answerAbout(`{"col":"`+shelf+`","in":["tea"]}`, spentBy(900, 2_862_000), "", purchases1), all, nil, false},
+		"rows by group":                      {ofShelf("", 2), all, nil, false},
+		"something else is of people":        {ofShelf("", 2), all, []string{campaign}, false},
+		"all rows of a person":               {ofShelf("", 2), all, []string{shelf}, true},
+		"both by what people do, in all":     {ofShelf(exposed, 2), ofShelf("", 2), nil, true},
+		"both by what people do, in one":     {ofShelf(exposed, 1), ofShelf("", 1), nil, false},
+		"both by what people are, in one":    {ofShelf(exposed, 1), ofShelf("", 1), []string{shelf}, true},
+		"a dataset whose name begins alike":  {answerAbout(`{"col":"shop.purchases2.shelf","in":["tea"]}`, spentBy(900, 2_862_000), "", both), all, nil, true},
+		"everybody is limited by it as well": {answerAbout(inSpring+","+exposed, spentBy(900, 2_862_000), "", both), answerAbout(inSpring, spentBy(3900, 10_062_000), "", purchases1), nil, true},
+	} {
+		got, err := cleanroom.Uplift([]byte(c.group), []byte(c.everybody), "", c.ofPeople...)
+		if c.fits != (err == nil) || !c.fits && !errors.Is(err, cleanroom.ErrNotComparable) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 // What the service answers can be compared.
 func TestUpliftOfAnswers(t *testing.T) {
 	t.Parallel()
@@ -108,11 +144,15 @@ func TestUpliftOfAnswers(t *testing.T) {
 		}
 		documents[i] = answer.Release.Answer
 	}
-	got, err := cleanroom.Uplift(documents[0], documents[1], "")
+	const group = "retailer.purchases.product_group"
+	got, err := cleanroom.Uplift(documents[0], documents[1], "", group)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if _, err := cleanroom.Uplift(documents[1], documents[0], ""); !errors.Is(err, cleanroom.ErrNotComparable) {
+	if _, err := cleanroom.Uplift(documents[0], documents[1], ""); !errors.Is(err, cleanroom.ErrNotComparable) {
+		t.Errorf("what people spend on drinks is compared with all that they spend: %v", err)
+	}
+	if _, err := cleanroom.Uplift(documents[1], documents[0], "", group); !errors.Is(err, cleanroom.ErrNotComparable) {
 		t.Errorf("everybody is compared with a part: %v", err)
 	}
 }

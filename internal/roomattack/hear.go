@@ -55,7 +55,7 @@ func (h *hearing) hearUplift(answer []byte) (evidence float64, err error) {
 		h.everybody, h.of = answer, k
 		return 0, nil
 	}
-	uplifts, err := cleanroom.Uplift(answer, h.everybody, "")
+	uplifts, err := cleanroom.Uplift(answer, h.everybody, "", Purchases.String()+".kind") // of which everybody buys one
 	if err != nil {
 		return 0, err
 	}
