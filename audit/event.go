@@ -108,7 +108,7 @@ const (
 	TemplateSigned   Kind = "template.signed"   // its list is the digest of what was signed
 	SnapshotDrawn    Kind = "snapshot.drawn"    // the house's people were masked for another party; its list is the digest of the manifest
 	SnapshotAdmitted Kind = "snapshot.admitted" // people came into a room; its list is the digest of the manifest
-	SnapshotDropped  Kind = "snapshot.dropped"  // its rows are gone
+	SnapshotDropped  Kind = "snapshot.dropped"  // its rows are gone; of a draw that came to nothing, too
 	RoomMatched      Kind = "room.matched"      // an epoch began
 	RoomEvaluated    Kind = "room.evaluated"    // blinded identifiers were masked for a party
 	RoomPriced       Kind = "room.priced"

@@ -112,8 +112,12 @@ const DeliveryKept = 7 * 24 * time.Hour
 // visible to nobody before Admit, which checks it as a whole and commits it together with the
 // entry; it fails with one of the errors of this package, and then nothing is admitted. An
 // admitted dataset takes the place of one that waits for the same match, once.
+//
+// What a party was bringing leaves no entry when it is forgotten: none says that it came. The
+// house's own people were drawn: that they are so no longer commits together with the event
+// ended, whose list is the digest of the manifest.
 type Staging interface {
-	Begin(ctx context.Context, admission Admission) (SnapshotID, error)
+	Begin(ctx context.Context, admission Admission, ended audit.Event) (SnapshotID, error)
 	// Delivered finds what came last into a room under a manifest and was not dropped, or fails
 	// with an error that wraps [privacy.ErrNotFound]. Somebody else may have a part of it to
 	// bring, and what is on its way in can go on.
@@ -128,7 +132,7 @@ type Staging interface {
 	TakeRows(ctx context.Context, id SnapshotID, chunk int, rows []StagedRow) error
 	Admit(ctx context.Context, id SnapshotID, event audit.Event) (audit.Receipt, error)
 	// Abandon forgets what is on its way in. It does nothing to what was admitted.
-	Abandon(ctx context.Context, id SnapshotID) error
+	Abandon(ctx context.Context, id SnapshotID, ended audit.Event) error
 }
 
 // Drawing stages people of the house whose tokens come later than they do: in pair mode from

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -95,30 +94,4 @@ func (s *SnapshotStore) take(ctx context.Context, add func(tx pgx.Tx) error, too
 		return fmt.Errorf("taking a chunk: %w", err)
 	}
 	return nil
-}
-
-// What is for a match that has been can be admitted no more.
-const sqlSnapshotAbandoned = `
-select s.snapshot_id
-from cleanroom.snapshot s join cleanroom.room r on r.room_id = s.room_id
-where s.state = 'loading' and (coalesce(s.heard_at, s.begun_at) < clock_timestamp() - make_interval(secs => $1) or s.epoch <= r.epoch)
-order by s.snapshot_id`
-
-// Sweep forgets what is on its way in and of which nothing has come for longer than that, or
-// that comes too late for its match, and returns how many.
-func (s *SnapshotStore) Sweep(ctx context.Context, longer time.Duration) (int, error) {
-	rows, err := s.db.pool.Query(ctx, sqlSnapshotAbandoned, longer.Seconds())
-	if err != nil {
-		return 0, fmt.Errorf("finding abandoned snapshots: %w", translate(err))
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return 0, fmt.Errorf("finding abandoned snapshots: %w", translate(err))
-	}
-	for i, id := range ids {
-		if err := s.Abandon(ctx, cleanroom.SnapshotID(id)); err != nil {
-			return i, err
-		}
-	}
-	return len(ids), nil
 }

@@ -18,7 +18,7 @@ func (s *snapshotTest) beginDelivery(t testing.TB, members, rows int64) cleanroo
 	id, err := s.store.Begin(t.Context(), cleanroom.Admission{
 		Room: "campaign", Dataset: testDatasets[1], Contract: 1, Manifest: sha256.Sum256([]byte("delivery")),
 		Identifier: privacy.Email, Members: members, Rows: rows,
-	})
+	}, snapshotEvent(audit.SnapshotDropped))
 	if err != nil {
 		t.Fatal(err)
 	}

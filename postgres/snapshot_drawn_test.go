@@ -18,7 +18,7 @@ func TestDrawnPeopleGetTheirTokensByPlace(t *testing.T) {
 	s := newSnapshotTest(t, "campaign")
 	ctx := t.Context()
 	a := cleanroom.Admission{Room: "campaign", Dataset: testDatasets[0], Contract: 1, Identifier: privacy.Email, Manifest: audit.Digest{1}}
-	id, err := s.store.Begin(ctx, a)
+	id, err := s.store.Begin(ctx, a, snapshotEvent(audit.SnapshotDropped))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,16 +80,16 @@ func TestDrawnPeopleGetTheirTokensByPlace(t *testing.T) {
 	// Beside addresses nothing else waits, and nobody is matched by what is not known.
 	other := a
 	other.Dataset, other.Identifier = testDatasets[1], privacy.Phone
-	if _, err := s.store.Begin(ctx, other); !errors.Is(err, cleanroom.ErrIdentifiers) {
+	if _, err := s.store.Begin(ctx, other, snapshotEvent(audit.SnapshotDropped)); !errors.Is(err, cleanroom.ErrIdentifiers) {
 		t.Errorf("telephones beside addresses: %v", err)
 	}
 	other.Identifier = "shoe_size"
-	if _, err := s.store.Begin(ctx, other); !errors.Is(err, privacy.ErrInvalid) {
+	if _, err := s.store.Begin(ctx, other, snapshotEvent(audit.SnapshotDropped)); !errors.Is(err, privacy.ErrInvalid) {
 		t.Errorf("shoes: %v", err)
 	}
 	// The dataset itself may come back under another kind, if no other waits.
 	a.Identifier = privacy.Phone
-	if _, err := s.store.Begin(ctx, a); err != nil {
+	if _, err := s.store.Begin(ctx, a, snapshotEvent(audit.SnapshotDropped)); err != nil {
 		t.Errorf("the same dataset by telephone: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/cleanroom/match"
 	"github.com/mahrem/mahrem/privacy"
@@ -63,14 +64,14 @@ returning snapshot_id`
 const sqlSnapshotAddStaging = `select cleanroom.add_staging($1)`
 
 // Begin is [cleanroom.Staging]'s.
-func (s *SnapshotStore) Begin(ctx context.Context, a cleanroom.Admission) (id cleanroom.SnapshotID, err error) {
+func (s *SnapshotStore) Begin(ctx context.Context, a cleanroom.Admission, ended audit.Event) (id cleanroom.SnapshotID, err error) {
 	if a.Members < 0 || a.Rows < 0 || (a.Members == 0) != (a.Rows == 0) {
 		return 0, fmt.Errorf("beginning snapshot: %w: %w", cleanroom.ErrSizes, privacy.ErrInvalid)
 	}
 	if !slices.Contains(match.Kinds(), a.Identifier) {
 		return 0, fmt.Errorf("beginning snapshot: nobody is matched by this kind of identifier: %w", privacy.ErrInvalid)
 	}
-	err = s.db.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.ending(ctx, ended, func(ctx context.Context, tx pgx.Tx, ends endDraw) error {
 		room, err := lockRoom(ctx, tx, a.Room)
 		if err != nil {
 			return err
@@ -87,7 +88,7 @@ func (s *SnapshotStore) Begin(ctx context.Context, a cleanroom.Admission) (id cl
 			return err
 		}
 		for i := range former {
-			if err := abandonTx(ctx, tx, former[i].ID); err != nil {
+			if err := abandonTx(ctx, tx, former[i].ID, ends); err != nil {
 				return err
 			}
 		}
@@ -179,21 +180,4 @@ func addStagedRows(ctx context.Context, tx pgx.Tx, id cleanroom.SnapshotID, rows
 			return values, nil
 		}))
 	return translate(err)
-}
-
-func abandonTx(ctx context.Context, tx pgx.Tx, id cleanroom.SnapshotID) error {
-	list, err := holdSnapshots(ctx, tx, []cleanroom.SnapshotID{id})
-	if err != nil || len(list) == 0 || list[0].State != cleanroom.SnapshotLoading {
-		return err
-	}
-	_, err = tx.Exec(ctx, sqlSnapshotDrop, id)
-	return err
-}
-
-// Abandon is [cleanroom.Staging]'s. What was never admitted has no entry.
-func (s *SnapshotStore) Abandon(ctx context.Context, id cleanroom.SnapshotID) error {
-	if err := s.db.inTx(ctx, func(tx pgx.Tx) error { return abandonTx(ctx, tx, id) }); err != nil {
-		return fmt.Errorf("abandoning snapshot: %w", err)
-	}
-	return nil
 }

@@ -128,7 +128,7 @@ func (s *snapshotTest) begin(t testing.TB, room cleanroom.RoomID, dataset int, p
 		}
 	}
 	a.Members, a.Rows = int64(len(members)), int64(len(rows))
-	id, err := s.store.Begin(t.Context(), a)
+	id, err := s.store.Begin(t.Context(), a, snapshotEvent(audit.SnapshotDropped))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestAdmitRefuses(t *testing.T) {
 		if _, err := s.store.Admit(t.Context(), id, snapshotEvent(audit.SnapshotAdmitted)); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
 		}
-		if err := s.store.Abandon(t.Context(), id); err != nil {
+		if err := s.store.Abandon(t.Context(), id, snapshotEvent(audit.SnapshotDropped)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -326,7 +326,7 @@ func TestReplaceOnce(t *testing.T) {
 	if err := s.takeMembers(t, first, cleanroom.StagedMember{Ordinal: 999, Token: personToken(999)}); !errors.Is(err, privacy.ErrConflict) {
 		t.Errorf("adding to what is staged: %v", err)
 	}
-	if err := s.store.Abandon(t.Context(), first); err != nil {
+	if err := s.store.Abandon(t.Context(), first, snapshotEvent(audit.SnapshotDropped)); err != nil {
 		t.Fatal(err)
 	}
 	second := s.stage(t, "campaign", 1, persons(1, 6))

@@ -146,7 +146,7 @@ func (h *house) Append(_ context.Context, event audit.Event) (audit.Receipt, err
 	return audit.Receipt{}, nil
 }
 
-func (h *house) Begin(_ context.Context, a cleanroom.Admission) (cleanroom.SnapshotID, error) {
+func (h *house) Begin(_ context.Context, a cleanroom.Admission, _ audit.Event) (cleanroom.SnapshotID, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.admission, h.loading, h.members, h.rows, h.at = a, true, nil, nil, cleanroom.Snapshot{}
@@ -204,7 +204,7 @@ func (h *house) Admit(_ context.Context, _ cleanroom.SnapshotID, event audit.Eve
 	return audit.Receipt{}, nil
 }
 
-func (h *house) Abandon(context.Context, cleanroom.SnapshotID) error {
+func (h *house) Abandon(context.Context, cleanroom.SnapshotID, audit.Event) error {
 	h.loading, h.members, h.rows, h.at = false, nil, nil, cleanroom.Snapshot{}
 	return nil
 }

@@ -103,7 +103,7 @@ func (s *delivery) stand(ctx context.Context) error {
 		at.ID, err = staging.Begin(ctx, cleanroom.Admission{
 			Room: m.Room, Dataset: cleanroom.DatasetRef{Owner: m.Owner, Dataset: m.Dataset}, Contract: m.ContractVersion,
 			Manifest: digest, Identifier: m.Identifier, Members: int64(m.Members), Rows: int64(m.Rows),
-		})
+		}, s.ended())
 		if err != nil {
 			return err
 		}
@@ -239,6 +239,11 @@ func (s *delivery) event() audit.Event {
 	}
 }
 
+// ended is for people of the house who were on their way in: a party's leave no entry.
+func (s *delivery) ended() audit.Event {
+	return audit.Event{Kind: audit.SnapshotDropped, Outcome: audit.Done, Principal: s.by, Purpose: s.room.Purpose}
+}
+
 // forget forgets what this sender has brought, and nothing that was admitted.
 func (s *delivery) forget(ctx context.Context) error {
 	switch {
@@ -256,7 +261,7 @@ func (s *delivery) forget(ctx context.Context) error {
 func (s *delivery) abandon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	return s.desk.config.Staging.Abandon(ctx, s.at.ID)
+	return s.desk.config.Staging.Abandon(ctx, s.at.ID, s.ended())
 }
 
 func (s *delivery) tell(n int) {

@@ -265,15 +265,20 @@ func (r *run) draw(ctx context.Context) (Drawn, error) {
 	}
 	r.stay.Snapshot, err = r.Staging.Begin(ctx, cleanroom.Admission{
 		Room: r.order.Room, Dataset: r.order.Dataset, Contract: r.contract.Version, Manifest: r.digest, Identifier: r.order.Mapping.Identifier.Kind,
-	})
+	}, r.ended())
 	if err != nil {
 		return Drawn{}, err
 	}
 	done, err := r.fill(ctx, people)
 	if err != nil {
-		return done, errors.Join(err, r.Staging.Abandon(context.WithoutCancel(ctx), r.stay.Snapshot))
+		return done, errors.Join(err, r.Staging.Abandon(context.WithoutCancel(ctx), r.stay.Snapshot, r.ended()))
 	}
 	return done, nil
+}
+
+// ended says that a draw came to nothing: the one before, or this one.
+func (r *run) ended() audit.Event {
+	return audit.Event{Kind: audit.SnapshotDropped, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID}
 }
 
 func (r *run) fill(ctx context.Context, people []privacy.DataSubjectID) (Drawn, error) {

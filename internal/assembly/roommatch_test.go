@@ -30,7 +30,7 @@ func TestAMatchIsJudged(t *testing.T) {
 		if _, err := house.Rooms.Reader.OpenRoom(ctx, room, audit.Event{Kind: audit.RoomOpened, Outcome: audit.Done, Principal: by, Purpose: purpose}); err != nil {
 			t.Fatal(err)
 		}
-		snapshot, err := house.Rooms.Snapshots.Begin(ctx, cleanroom.Admission{Room: id, Dataset: ref, Contract: 1, Manifest: audit.Digest{7}, Identifier: privacy.Email, Members: 2, Rows: 2})
+		snapshot, err := house.Rooms.Snapshots.Begin(ctx, cleanroom.Admission{Room: id, Dataset: ref, Contract: 1, Manifest: audit.Digest{7}, Identifier: privacy.Email, Members: 2, Rows: 2}, audit.Event{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,7 @@ func TestAPairIsDrawnInTwoSteps(t *testing.T) {
 	// Drawn again, the list of before is none any more, and who has left is not in the new one.
 	second, again, err := w.draw()
 	w.must(err)
+	w.ended(first.Manifest)
 	if second.Members != wayPeople-1 {
 		t.Errorf("%d were drawn again", second.Members)
 	}
@@ -72,11 +73,38 @@ func TestAPairIsDrawnInTwoSteps(t *testing.T) {
 	w.must(err)
 	mustExec(t, w.pool, `update cleanroom.snapshot set begun_at = begun_at - interval '8 days' where state = 'loading'`)
 	w.must(w.house.tidyRooms(t.Context()))
+	w.ended(third.Manifest)
 	if n := w.countOf(`select count(*) from cleanroom.presence where snapshot_id = $1`, int64(third.Snapshot)); n != 0 {
 		t.Errorf("%d people are in a draw that was swept", n)
 	}
 	if n := w.countOf(`select count(*) from cleanroom.presence where snapshot_id = $1`, int64(second.Snapshot)); n != wayPeople-1 {
 		t.Errorf("%d people are in the draw that is in", n)
+	}
+}
+
+// ended sees that the log says once that a draw was handed over, and once that it came to nothing.
+func (w *way) ended(manifest audit.Digest) {
+	w.t.Helper()
+	stored, err := w.house.Log.Tail(w.t.Context(), 1000)
+	w.must(err)
+	kinds := map[audit.Kind]int{}
+	for i := range stored {
+		entry, err := audit.ParseEntry(stored[i].Leaf)
+		w.must(err)
+		if entry.List == manifest {
+			kinds[entry.Kind]++
+		}
+	}
+	if kinds[audit.SnapshotAdmitted] != 0 || kinds[audit.SnapshotDrawn] != 1 || kinds[audit.SnapshotDropped] != 1 {
+		w.t.Errorf("the log says of the draw: %v", kinds)
+	}
+	report, err := w.house.ReportRooms(w.t.Context(), Operator("tester"), "", nil)
+	w.must(err)
+	if len(report.Faults) > 0 {
+		w.t.Errorf("the rooms do not agree with the log: %v", report.Faults)
+	}
+	if verified, err := w.house.VerifyLog(w.t.Context(), nil); err != nil {
+		w.t.Errorf("the log: %+v, %v", verified, err)
 	}
 }
 

@@ -65,7 +65,7 @@ func mustMatchedRoom(t *testing.T, house *House) {
 		Datasets: []cleanroom.DatasetRef{ref},
 	}))
 	const people = 1100
-	id, err := house.Rooms.Snapshots.Begin(ctx, cleanroom.Admission{Room: "loyalty", Dataset: ref, Contract: 1, Manifest: audit.Digest{1}, Identifier: privacy.Email, Members: people, Rows: people})
+	id, err := house.Rooms.Snapshots.Begin(ctx, cleanroom.Admission{Room: "loyalty", Dataset: ref, Contract: 1, Manifest: audit.Digest{1}, Identifier: privacy.Email, Members: people, Rows: people}, audit.Event{})
 	if err != nil {
 		t.Fatal(err)
 	}

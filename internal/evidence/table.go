@@ -278,6 +278,7 @@ asking the registry of messages ~ registry.exchanged (consent.imported)
 making profiles of audiences ~ consent.expired
 noting what has ended in the consent ledger ~ consent.expired
 reviewing who is in clean rooms ~ room.left
+tidying clean rooms ~ snapshot.dropped | room.failed
 sweeping exports that nobody fetched - destroys copies; that they were made is in person.exported
 `
 

@@ -125,7 +125,7 @@ func (s *stored) world(t *testing.T, data map[cleanroom.SnapshotID][]roomtest.Ro
 			}
 			id, err := store.Begin(t.Context(), cleanroom.Admission{
 				Room: room, Dataset: ref, Contract: 1, Manifest: sha256.Sum256([]byte(room)), Identifier: privacy.Email, Members: int64(len(members)), Rows: int64(len(rows)),
-			})
+			}, audit.Event{})
 			if err != nil {
 				t.Fatal(err)
 			}
