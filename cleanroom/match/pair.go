@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/gtank/ristretto255"
+	"github.com/oasisprotocol/curve25519-voi/curve"
+	"github.com/oasisprotocol/curve25519-voi/curve/scalar"
 
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/privacy"
@@ -23,8 +24,8 @@ type PairSalt [32]byte
 // It is a [Matcher] and a [Remasker].
 type Pair struct {
 	salt    PairSalt
-	scalar  *ristretto255.Scalar
-	inverse *ristretto255.Scalar
+	scalar  *scalar.Scalar
+	inverse *scalar.Scalar
 }
 
 var (
@@ -39,24 +40,36 @@ func NewPairSecret(random io.Reader) (string, error) {
 	if _, err := io.ReadFull(random, uniform[:]); err != nil {
 		return "", fmt.Errorf("drawing scalar: %w", err)
 	}
-	scalar := ristretto255.NewScalar().FromUniformBytes(uniform[:])
-	if scalar.Equal(ristretto255.NewScalar()) == 1 {
+	secret, err := scalar.NewFromBytesModOrderWide(uniform[:])
+	if err != nil {
+		return "", fmt.Errorf("drawing scalar: %w", err)
+	}
+	if secret.Equal(scalar.New()) == 1 {
 		return "", fmt.Errorf("drawing scalar: it is zero: %w", privacy.ErrInvalid)
 	}
-	return base64.StdEncoding.EncodeToString(scalar.Encode(nil)), nil
+	var encoded [scalar.ScalarSize]byte
+	if err := secret.ToBytes(encoded[:]); err != nil {
+		return "", fmt.Errorf("drawing scalar: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(encoded[:]), nil
 }
 
 // NewPair returns the matcher of pair mode. The error wraps [privacy.ErrInvalid] if secret
 // is no scalar, or zero.
 func NewPair(salt PairSalt, secret string) (*Pair, error) {
-	scalar := ristretto255.NewScalar()
 	decoded, err := base64.StdEncoding.Strict().DecodeString(secret)
-	if err != nil || len(decoded) != Size || scalar.Decode(decoded) != nil ||
-		scalar.Equal(ristretto255.NewScalar()) == 1 {
-		return nil, fmt.Errorf("reading secret of pair mode: it is no scalar of ristretto255 in base64: %w", privacy.ErrInvalid)
+	if err != nil {
+		return nil, errNoScalar
 	}
-	return &Pair{salt: salt, scalar: scalar, inverse: ristretto255.NewScalar().Invert(scalar)}, nil
+	own, err := scalar.NewFromCanonicalBytes(decoded)
+	if err != nil || own.Equal(scalar.New()) == 1 {
+		return nil, errNoScalar
+	}
+	return &Pair{salt: salt, scalar: own, inverse: scalar.New().Invert(own)}, nil
 }
+
+// errNoScalar does not say what was wrong: what was read is a secret.
+var errNoScalar = fmt.Errorf("reading secret of pair mode: it is no scalar of ristretto255 in base64: %w", privacy.ErrInvalid)
 
 // Mode is pair.
 func (*Pair) Mode() cleanroom.Matching { return cleanroom.MatchPair }
@@ -74,11 +87,13 @@ func (p *Pair) Seed(person privacy.Plain) Seed {
 func (p *Pair) Mask(ctx context.Context, people []Seed) ([]Token, error) {
 	tokens := make([]Token, len(people))
 	err := each(ctx, len(people), func(from, to int) error {
-		e := ristretto255.NewElement()
 		for i := from; i < to; i++ {
 			uniform := sha512.Sum512(people[i][:])
-			e.FromUniformBytes(uniform[:])
-			e.ScalarMult(p.scalar, e).Encode(tokens[i][:0])
+			var element curve.RistrettoPoint
+			if _, err := element.SetUniformBytes(uniform[:]); err != nil {
+				return fmt.Errorf("mapping a person to the group: %w", err)
+			}
+			tokens[i] = writeElement(element.Mul(&element, p.scalar))
 		}
 		return nil
 	})
@@ -99,15 +114,15 @@ func (p *Pair) Unmask(ctx context.Context, tokens []Token) ([]Token, error) {
 	return multiply(ctx, p.inverse, tokens)
 }
 
-func multiply(ctx context.Context, scalar *ristretto255.Scalar, tokens []Token) ([]Token, error) {
+func multiply(ctx context.Context, by *scalar.Scalar, tokens []Token) ([]Token, error) {
 	out := make([]Token, len(tokens))
 	err := each(ctx, len(tokens), func(from, to int) error {
 		for i := from; i < to; i++ {
-			e, err := element(tokens[i])
-			if err != nil {
+			var element curve.RistrettoPoint
+			if err := readElement(&element, tokens[i]); err != nil {
 				return err
 			}
-			e.ScalarMult(scalar, e).Encode(out[i][:0])
+			out[i] = writeElement(element.Mul(&element, by))
 		}
 		return nil
 	})
@@ -117,12 +132,18 @@ func multiply(ctx context.Context, scalar *ristretto255.Scalar, tokens []Token) 
 	return out, nil
 }
 
-// element reads a token as an element. The identity is refused: it stays itself under every
-// secret, so that it would match anybody's.
-func element(token Token) (*ristretto255.Element, error) {
-	e := ristretto255.NewElement()
-	if token == (Token{}) || e.Decode(token[:]) != nil {
-		return nil, fmt.Errorf("reading a token: it is no element of ristretto255, or the identity: %w", privacy.ErrInvalid)
+// readElement reads a token as an element (RFC 9496 section 4.3.1). The identity is refused: it
+// stays itself under every secret, so that it would match anybody's.
+func readElement(element *curve.RistrettoPoint, token Token) error {
+	compressed := curve.CompressedRistretto(token)
+	if _, err := element.SetCompressed(&compressed); err != nil || element.IsIdentity() {
+		return fmt.Errorf("reading a token: it is no element of ristretto255, or the identity: %w", privacy.ErrInvalid)
 	}
-	return e, nil
+	return nil
+}
+
+// writeElement writes an element as a token (RFC 9496 section 4.3.2).
+func writeElement(element *curve.RistrettoPoint) Token {
+	var compressed curve.CompressedRistretto
+	return Token(*compressed.SetRistrettoPoint(element))
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/oasisprotocol/curve25519-voi/curve"
+
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -52,7 +54,8 @@ func ParseToken(mode cleanroom.Matching, text string) (Token, error) {
 		return Token{}, fmt.Errorf("reading a token: it is not base64 of %d bytes: %w", Size, privacy.ErrInvalid)
 	}
 	if mode == cleanroom.MatchPair {
-		if _, err := element(token); err != nil {
+		var element curve.RistrettoPoint
+		if err := readElement(&element, token); err != nil {
 			return Token{}, err
 		}
 	}

@@ -105,14 +105,14 @@ func TestRFC9497(t *testing.T) {
 	}
 	blinds, _, err := party.client.DeterministicBlind(
 		[][]byte{unhex(t, vectors[0].input), unhex(t, vectors[2].input)},
-		[]oprf.Blind{scalar(t, vectors[0].blind), scalar(t, vectors[2].blind)})
+		[]oprf.Blind{blindOf(t, vectors[0].blind), blindOf(t, vectors[2].blind)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	finish(t, party, blinds, []string{vectors[0].evaluated, vectors[2].evaluated}, batchProof, vectors[0].output, vectors[2].output)
 }
 
-func scalar(t *testing.T, text string) oprf.Blind {
+func blindOf(t *testing.T, text string) oprf.Blind {
 	t.Helper()
 	s := suite.Group().NewScalar()
 	if err := s.UnmarshalBinary(unhex(t, text)); err != nil {

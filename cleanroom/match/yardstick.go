@@ -1,19 +1,24 @@
 package match
 
 import (
-	"crypto/rand"
-
-	"github.com/gtank/ristretto255"
+	"github.com/oasisprotocol/curve25519-voi/curve"
+	"github.com/oasisprotocol/curve25519-voi/curve/scalar"
 )
 
 // Yardstick multiplies an element with a scalar so many times, and does nothing else: what
 // masking so many people in pair mode cannot do without. It is for measurements, which tell by
 // it what is the machine's part.
-func Yardstick(times int) {
-	var uniform [64]byte
-	_, _ = rand.Read(uniform[:]) // never fails
-	scalar, element := ristretto255.NewScalar().FromUniformBytes(uniform[:]), ristretto255.NewElement().FromUniformBytes(uniform[:])
-	for range times {
-		element.ScalarMult(scalar, element)
+func Yardstick(times int) error {
+	by, err := scalar.New().SetRandom(nil)
+	if err != nil {
+		return err
 	}
+	element, err := curve.NewRistrettoPoint().SetRandom(nil)
+	if err != nil {
+		return err
+	}
+	for range times {
+		element.Mul(element, by)
+	}
+	return nil
 }

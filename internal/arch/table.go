@@ -64,7 +64,7 @@ dsar/retention:    privacy audit vault policies dsar; golang.org/x/mod
 archive:           privacy audit vault policies gate
 cleanroom:         privacy audit policies cleanroom/noise; golang.org/x/mod
 cleanroom/noise:   ; github.com/google/differential-privacy/go/v3
-cleanroom/match:   privacy audit cleanroom; github.com/gtank/ristretto255 github.com/cloudflare/circl github.com/tink-crypto/tink-go/v2
+cleanroom/match:   privacy audit cleanroom; github.com/oasisprotocol/curve25519-voi github.com/cloudflare/circl github.com/tink-crypto/tink-go/v2
 cleanroom/prepare: privacy audit vault intake cleanroom cleanroom/match; golang.org/x/mod
 cleanroom/admit:   privacy audit policies cleanroom cleanroom/match cleanroom/prepare; golang.org/x/mod
 cleanroom/draw:    privacy audit vault policies consent cleanroom cleanroom/match; go.yaml.in/yaml/v3

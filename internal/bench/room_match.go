@@ -135,12 +135,14 @@ func measurePair(ctx context.Context, config RoomConfig) ([]Row, error) {
 		seeds[i] = mailboxes(party, i*config.People/2, config.People)
 	}
 	var spent, yard time.Duration
-	bare := func() {
+	bare := func() error {
 		before := processTime()
-		match.Yardstick(pairYard)
-		yard += processTime() - before
+		defer func() { yard += processTime() - before }()
+		return match.Yardstick(pairYard)
 	}
-	bare()
+	if err := bare(); err != nil {
+		return nil, err
+	}
 	before := processTime()
 	for i, party := range parties {
 		began := time.Now()
@@ -152,7 +154,9 @@ func measurePair(ctx context.Context, config RoomConfig) ([]Row, error) {
 		busy[i] += time.Since(began)
 	}
 	spent += processTime() - before
-	bare()
+	if err := bare(); err != nil {
+		return nil, err
+	}
 	before = processTime()
 	for i, party := range parties {
 		began := time.Now()
@@ -164,7 +168,9 @@ func measurePair(ctx context.Context, config RoomConfig) ([]Row, error) {
 		busy[i] += time.Since(began)
 	}
 	spent += processTime() - before
-	bare()
+	if err := bare(); err != nil {
+		return nil, err
+	}
 	tags := [2][]match.Tag{asTags(twice[0]), asTags(twice[1])}
 	ids, err := match.Assign(rand.Reader, tags[0], tags[1])
 	if err != nil {
