@@ -24,7 +24,7 @@ const restoredWithin = 4096
 //
 // Nothing in a database tells a restore by its operator from one by somebody who wanted
 // entries gone. So this MUST only be called when somebody answers for it, who is the
-// principal of event. It refuses, with an error that wraps [privacy.ErrConflict], a log that
+// principal of event. Nothing is left of the privacy budgets of clean rooms afterwards. It refuses, with an error that wraps [privacy.ErrConflict], a log that
 // is not shorter: that is no restore. Called again for the same checkpoint it writes no
 // second entry.
 func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byte, event audit.Event) (signed []byte, err error) {
@@ -53,7 +53,7 @@ func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byt
 				"copy both as evidence and run: mahrem audit verify: %w", size, kept.Size, privacy.ErrConflict)
 		}
 		event.Count = kept.Size - size
-		if _, err := l.Append(ctx, event); err != nil {
+		if _, err := l.AppendTx(ctx, event, endBudgets); err != nil {
 			return nil, fmt.Errorf("logging that the log was restored: %w", err)
 		}
 	}
@@ -61,6 +61,22 @@ func RestoreAuditLog(ctx context.Context, db *DB, config AuditConfig, lost []byt
 		return nil, fmt.Errorf("restoring log: %w", err)
 	}
 	return l.newestCheckpoint(ctx)
+}
+
+// How much of a privacy budget was spent after the dump is not known any more, and its
+// answers are in other hands. So nothing is left of any, in the transaction of the entry
+// that says that the log was restored: its owner, who may know, signs the next version of the
+// contract, and with it how much may be spent in all ([RoomStore.AddContract]).
+const sqlBudgetsEnd = `
+update cleanroom.budget
+set cap = spent, floor = spent
+where cap > spent`
+
+func endBudgets(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, sqlBudgetsEnd); err != nil {
+		return fmt.Errorf("ending privacy budgets: %w", translate(err))
+	}
+	return nil
 }
 
 // ExtendsCheckpoint reports whether the log in db begins with the signed checkpoint that was
