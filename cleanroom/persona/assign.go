@@ -53,19 +53,29 @@ func (f *features) shares(groups map[policies.GroupID]int) Shares {
 	return shares
 }
 
-// assign returns the place of everybody's persona in the definition.
-func (d *Definition) assign(people []Shares, seed [32]byte) []int {
+// assign returns the place of everybody's persona in the definition: with k-means by its lines.
+func (d *Definition) assign(people []Shares, lines Lines) []int {
 	if d.Method == ByRules {
 		return d.byRules(people)
 	}
-	return d.byClusters(people, seed)
+	places := make([][]int64, len(people))
+	for i := range people {
+		places[i] = place(people[i])
+	}
+	return nearest(places, lines)
 }
 
-func (d *Definition) byRules(people []Shares) []int {
-	at := map[string]int{}
+// featureAt is where each feature is in the definition.
+func (d *Definition) featureAt() map[string]int {
+	at := make(map[string]int, len(d.Features))
 	for i, f := range d.Features {
 		at[f.Name] = i
 	}
+	return at
+}
+
+func (d *Definition) byRules(people []Shares) []int {
+	at := d.featureAt()
 	of := make([]int, len(people))
 	for i, shares := range people {
 		of[i] = nobody
@@ -81,63 +91,4 @@ func (d *Definition) byRules(people []Shares) []int {
 		}
 	}
 	return of
-}
-
-func (d *Definition) byClusters(people []Shares, seed [32]byte) []int {
-	points := make([][]float64, len(people))
-	for i, shares := range people {
-		points[i] = make([]float64, len(shares))
-		for j, share := range shares {
-			points[i][j] = float64(share)
-		}
-	}
-	standardize(points)
-	clusters, centres := cluster(points, len(d.Personas), seed)
-	of := make([]int, len(people))
-	for i := range of {
-		of[i] = nobody
-	}
-	if clusters == nil {
-		return of
-	}
-	labels := d.name(centres)
-	for i, c := range clusters {
-		of[i] = labels[c]
-	}
-	return of
-}
-
-// name gives each cluster a persona: the pair that fits best first.
-func (d *Definition) name(centres [][]float64) []int {
-	at := map[string]int{}
-	for i, f := range d.Features {
-		at[f.Name] = i
-	}
-	labels := make([]int, len(centres))
-	for i := range labels {
-		labels[i] = nobody
-	}
-	taken := make([]bool, len(d.Personas))
-	for range centres {
-		bestCluster, bestPersona, most := nobody, nobody, math.Inf(-1)
-		for c, centre := range centres {
-			if labels[c] != nobody {
-				continue
-			}
-			for p, persona := range d.Personas {
-				if taken[p] {
-					continue
-				}
-				score := 0.0
-				for _, lead := range persona.Leads {
-					score += centre[at[lead]] / float64(len(persona.Leads))
-				}
-				if score > most {
-					bestCluster, bestPersona, most = c, p, score
-				}
-			}
-		}
-		labels[bestCluster], taken[bestPersona] = bestPersona, true
-	}
-	return labels
 }

@@ -151,6 +151,9 @@ func (b *Builder) read(ctx context.Context, by privacy.Principal, text []byte) (
 		}
 		return nil, 0, err
 	}
+	if most := Rho(decision.QueryCap); most > 0 && d.Cost() > most {
+		return nil, 0, fault("noise_people: these cost %d nanorho, and the policies let a question of such data cost %d", d.Cost(), most)
+	}
 	return d, max(d.MinimumPeople, decision.MinimumPeople), nil
 }
 
@@ -203,15 +206,26 @@ func (b *Builder) Build(ctx context.Context, by privacy.Principal, name string, 
 		if built.Description, err = ParseDescription(stored.Description); err != nil {
 			return Built{}, err
 		}
+		if err := d.checkLines(built.Description.Lines); err != nil {
+			return Built{}, err
+		}
 	} else if err := b.config.Store.Charge(ctx, name, stored.Version, d.Cost(), r.event(audit.RoomCharged, stored.Digest)); err != nil {
 		return Built{}, err
 	}
 	if err := r.look(ctx); err != nil {
 		return Built{}, err
 	}
-	of := d.assign(r.shares, stored.Digest)
+	var lines Lines
+	switch {
+	case built.Again:
+		lines = built.Description.Lines
+	case d.Method == ByKMeans:
+		lines = d.drawLines(minimum, r.shares, b.config.Noise)
+	}
+	of := d.assign(r.shares, lines)
 	if !built.Again {
 		built.Description = d.describe(stored.Version, minimum, r.shares, of, b.config.Noise)
+		built.Description.Lines = lines
 		text, err := built.Description.Encode()
 		if err != nil {
 			return Built{}, err

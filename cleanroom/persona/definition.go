@@ -22,8 +22,8 @@ type Method string
 const (
 	// ByRules gives everybody the first persona whose conditions they meet.
 	ByRules Method = "rules"
-	// ByKMeans finds as many clusters as there are personas, and names each by the features in
-	// which it leads.
+	// ByKMeans finds as many clusters as there are personas, noisily, and names each by the
+	// features in which it leads.
 	ByKMeans Method = "kmeans"
 )
 
@@ -163,7 +163,7 @@ func (d *Definition) checkPersonas(words Words) error {
 	feature := func(name string) bool {
 		return slices.ContainsFunc(d.Features, func(f Feature) bool { return f.Name == name })
 	}
-	for _, p := range d.Personas {
+	for i, p := range d.Personas {
 		if _, known := words.Persona(p.Label); !known || labels[p.Label] {
 			return fault("persona %q is no label of the catalogue, or there twice", p.Label)
 		}
@@ -179,6 +179,9 @@ func (d *Definition) checkPersonas(words Words) error {
 				return fault("persona %s: there is no feature %q", p.Label, name)
 			}
 		}
+		if d.Method == ByKMeans && slices.ContainsFunc(d.Personas[:i], func(other Persona) bool { return sameLeads(p.Leads, other.Leads) }) {
+			return fault("persona %s: another one has the same leads", p.Label)
+		}
 		for name, share := range p.When {
 			if !feature(name) || share < 1 || share > 100 {
 				return fault("persona %s: %q is no feature with a share of 1 to 100 percent", p.Label, name)
@@ -188,8 +191,21 @@ func (d *Definition) checkPersonas(words Words) error {
 	return nil
 }
 
-// Terms is how many numbers one person is in.
-func (d *Definition) Terms() int { return 1 + len(d.Features) }
+// sameLeads reports whether the same features are in both lists, whatever their order.
+func sameLeads(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+// Terms is how many numbers one person is in: those that are told, and with k-means those by
+// which the lines are found.
+func (d *Definition) Terms() int {
+	terms := 1 + len(d.Features)
+	if d.Method == ByKMeans {
+		terms += lineTerms
+	}
+	return terms
+}
 
 // below reports whether a group is another one or below it.
 func below(group, of policies.GroupID) bool {

@@ -17,6 +17,8 @@ type Description struct {
 	NoisePeople   int    `json:"noise_people"`
 	Cost          Rho    `json:"cost_nanorho"`
 	Types         []Type `json:"types"`
+	// Lines are where k-means tells the types apart, noisily; later builds go by them, too.
+	Lines Lines `json:"lines,omitempty"`
 }
 
 // Type is a persona with noisy numbers, each with an interval that holds the true one with a
@@ -39,8 +41,8 @@ type Share struct {
 	High    int64  `json:"high"`
 }
 
-// Cost is what describing costs: everybody is of one type, and in one number for each of its
-// terms.
+// Cost is what finding and describing types costs: everybody is of one type, and in one number
+// for each of the terms.
 func (d *Definition) Cost() Rho { return Rho(noise.Cost(d.Terms(), 1, d.NoisePeople)) }
 
 // describe draws the noise. It must be called once for a definition, and what it returns be kept.

@@ -9,5 +9,6 @@
 // gate finds it in place of their data.
 //
 // The noise hides any one person among those of a type. Where k-means draws the line between
-// types depends on everybody, and that is not hidden by it: rules do not have that.
+// types depends on everybody, so that is found with noise, too, and paid for ([Lines]); rules
+// are the same whoever is there.
 package persona

@@ -37,7 +37,7 @@ func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	words, good := catalogue(t), journey(t)
 	d, err := Parse([]byte(good), words)
-	if err != nil || len(d.Personas) != 7 || d.Terms() != 8 || d.Cost() != 40_000_000 {
+	if err != nil || len(d.Personas) != 7 || d.Terms() != 8+lineTerms || d.Cost() != 90_000_000 {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	for name, change := range map[string][2]string{
@@ -53,6 +53,7 @@ func TestParseRefuses(t *testing.T) {
 		"label twice":         {"label: pet_friend", "label: fresh_cook"},
 		"unknown lead":        {"leads: [pets]", "leads: [dogs]"},
 		"no leads":            {"leads: [pets]", "leads: []"},
+		"leads of another":    {"leads: [pets]", "leads: [fresh, fresh]"},
 		"rule in k-means":     {"leads: [pets]", "leads: [pets], when: {pets: 5}"},
 		"unknown purpose":     {"purpose: segmentation", "purpose: curiosity"},
 		"for nobody":          {"for: analyst", "for: ''"},
@@ -133,7 +134,7 @@ func TestRulesTakeTheFirstThatHolds(t *testing.T) {
 	} {
 		people = append(people, features.shares(groups))
 	}
-	if got := d.assign(people, [32]byte{}); !slices.Equal(got, []int{0, 1, 2, 2}) {
+	if got := d.assign(people, nil); !slices.Equal(got, []int{0, 1, 2, 2}) {
 		t.Errorf("assigned %v", got)
 	}
 	if features.shares(nil) != nil {
@@ -141,40 +142,99 @@ func TestRulesTakeTheFirstThatHolds(t *testing.T) {
 	}
 }
 
-// TestKMeansFindsGroups draws well separated groups and sees that they are found, whatever
-// their sizes, and that the same seed finds the same.
+// TestPlacesAreBounded: nobody is further from nowhere than the noise is drawn for, whatever their
+// shares are.
+func TestPlacesAreBounded(t *testing.T) {
+	t.Parallel()
+	random := mathrand.New(mathrand.NewPCG(8, 8))
+	everybody := []Shares{{100}, {100, 1}, {51, 51}, {34, 34, 34}, {100, 100, 100, 100}, {-5, 105}, {0, 0}, slices.Repeat(Shares{100}, MaxFeatures)}
+	for range 20_000 {
+		shares := make(Shares, 1+random.IntN(MaxFeatures))
+		for j := range shares {
+			shares[j] = random.IntN(101) / (1 + random.IntN(20))
+		}
+		everybody = append(everybody, shares)
+	}
+	for _, shares := range everybody {
+		squared := int64(0)
+		for _, v := range place(shares) {
+			if squared += v * v; v < 0 {
+				t.Errorf("%v is at %v", shares, place(shares))
+			}
+		}
+		if squared > lineUnit*lineUnit {
+			t.Errorf("%v is at %v, which is further than %d", shares, place(shares), lineUnit)
+		}
+	}
+	if got := place(Shares{100, 0}); !slices.Equal(got, []int64{lineUnit, 0}) {
+		t.Errorf("whoever buys one thing is at %v", got)
+	}
+}
+
+const clusters = `name: by_clusters
+purpose: segmentation
+for: analyst
+minimum_people: 50
+noise_people: 10
+method: kmeans
+features:
+  - {name: fresh, groups: [fresh]}
+  - {name: snacks, groups: [grocery.snacks]}
+  - {name: pets, groups: [pets]}
+personas:
+  - {label: pet_friend, leads: [pets]}
+  - {label: sweet_and_snacky, leads: [snacks]}
+  - {label: fresh_cook, leads: [fresh]}
+  - {label: quick_and_easy, leads: [fresh, snacks]}
+`
+
+// TestKMeansFindsGroups draws separated groups and sees that they are found and named through the
+// noise, whatever their sizes, by lines that stay the same for whoever comes later.
 func TestKMeansFindsGroups(t *testing.T) {
 	t.Parallel()
+	d, err := Parse([]byte(clusters), catalogue(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	random := mathrand.New(mathrand.NewPCG(7, 7))
-	centres := [][]float64{{0, 0, 0}, {60, 0, 0}, {0, 60, 0}, {0, 0, 60}}
-	var points [][]float64
+	var people []Shares
 	var truth []int
-	for c, n := range []int{400, 90, 30, 10} {
-		for range n {
-			p := make([]float64, 3)
-			for j := range p {
-				p[j] = centres[c][j] + 3*random.NormFloat64()
+	for c, group := range []struct {
+		n      int
+		middle Shares
+	}{{300, Shares{4, 4, 60}}, {400, Shares{4, 60, 4}}, {900, Shares{60, 4, 4}}, {500, Shares{45, 45, 4}}} {
+		for range group.n {
+			shares := make(Shares, 3)
+			for j, middle := range group.middle {
+				shares[j] = max(0, middle+random.IntN(9)-4)
 			}
-			points, truth = append(points, p), append(truth, c)
+			people, truth = append(people, shares), append(truth, c)
 		}
 	}
-	of, found := cluster(points, 4, [32]byte{1})
-	again, _ := cluster(points, 4, [32]byte{1})
-	if len(found) != 4 || !slices.Equal(of, again) {
-		t.Fatalf("%d clusters, twice the same: %t", len(found), slices.Equal(of, again))
+	lines := d.drawLines(50, people, drawn{random})
+	if err := d.checkLines(lines); err != nil {
+		t.Fatal(err)
 	}
-	of2truth := map[int]int{}
-	for i, c := range of {
-		if had, seen := of2truth[c]; seen && had != truth[i] {
-			t.Fatalf("cluster %d is of groups %d and %d", c, had, truth[i])
+	wrong := 0
+	for i, c := range d.assign(people, lines) {
+		if c != truth[i] {
+			wrong++
 		}
-		of2truth[c] = truth[i]
 	}
-	if of, _ := cluster(points[:0], 2, [32]byte{}); of != nil {
-		t.Error("found clusters of nobody")
+	if wrong > len(people)/50 {
+		t.Errorf("%d of %d are of another type, by lines %v", wrong, len(people), lines)
 	}
-	if of, _ := cluster([][]float64{{1}, {1}, {1}}, 2, [32]byte{}); of != nil {
-		t.Error("found two clusters of three who are alike")
+	if got := d.assign([]Shares{{2, 1, 80}, {70, 0, 0}}, lines); !slices.Equal(got, []int{0, 2}) {
+		t.Errorf("whoever comes later is of types %v", got)
+	}
+	// Of nobody there are lines, too, and nobody on either side.
+	if lines := d.drawLines(50, nil, drawn{random}); d.checkLines(lines) != nil || len(d.assign(nil, lines)) != 0 {
+		t.Errorf("of nobody: %v", lines)
+	}
+	for _, lines := range []Lines{nil, lines[:3], {{1}, {2}, {3}, {4}}} {
+		if err := d.checkLines(lines); !errors.Is(err, privacy.ErrDamaged) {
+			t.Errorf("lines %v: %v", lines, err)
+		}
 	}
 }
 
