@@ -42,6 +42,9 @@ func (q *Question) Canonical() []byte {
 	n := 0
 	for i := range q.sources {
 		for j := range q.sources[i].filters {
+			if q.sources[i].filters[j].whole {
+				continue
+			}
 			b = q.sources[i].filters[j].append(appendComma(b, n), q.sources[i].ref)
 			n++
 		}
@@ -112,6 +115,9 @@ func (q *Question) Plan(seed int64) *Plan {
 	for i := range q.sources {
 		from := PlanSource{Snapshot: q.sources[i].snapshot.ID}
 		for _, f := range q.sources[i].filters {
+			if f.whole {
+				continue
+			}
 			from.Filters = append(from.Filters, PlanFilter{Slot: f.slot, Values: slices.Clone(f.places), Lo: f.from, Hi: f.to})
 		}
 		p.Sources = append(p.Sources, from)

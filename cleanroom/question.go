@@ -60,6 +60,9 @@ type filter struct {
 	places []int64 // sorted; of words
 	from   int64   // of a span
 	to     int64
+	// whole is whether it limits nothing: all that the people were matched with passes. Then it is
+	// looked at by the policies and is no part of the question.
+	whole bool
 }
 
 type key struct {
@@ -216,9 +219,21 @@ func (q *Question) addFilter(p *Predicate) error {
 	if err != nil {
 		return err
 	}
+	prepared, _ := s.snapshot.Prepared.Contract.Column(column.Name) // which find has found
+	f.whole = f.holdsAll(prepared)
 	s.filters = append(s.filters, f)
 	slices.SortFunc(s.filters, func(a, b filter) int { return strings.Compare(a.column.Name, b.column.Name) })
 	return nil
+}
+
+// holdsAll reports whether every value passes that a snapshot can have under a contract.
+func (f *filter) holdsAll(prepared *Column) bool {
+	if f.column.Type != Day {
+		return len(f.places) == len(f.column.Domain) // the domains are the same
+	}
+	first, _ := parseDay(prepared.First) // of a contract, which was checked
+	last, _ := parseDay(prepared.Last)
+	return f.from <= first && last <= f.to
 }
 
 func (f *filter) readWords(p *Predicate) error {

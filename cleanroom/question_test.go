@@ -15,6 +15,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -360,6 +361,59 @@ func TestEqualQuestionsAreEqual(t *testing.T) {
 		if diff := cmp.Diff(want.Plan(1), got.Plan(1)); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
+	}
+}
+
+// What limits nothing makes no other question: a predicate that all passes which people can have
+// been matched with. The policies see it all the same.
+func TestWhatLimitsNothingIsNotAsked(t *testing.T) {
+	t.Parallel()
+	const (
+		words, all = `{"col": "p.product_group", "op": "in", "val": ["drinks", "snacks"]}`, `{"col": "p.product_group", "op": "in", "val": ["other", "drinks", "snacks"]}`
+		days, year = `{"col": "p.day", "op": "between", "val": ["2026-01-01", "2026-03-31"]}`, `{"col": "p.day", "op": "between", "val": ["2026-01-01", "2026-12-31"]}`
+	)
+	h := newHouse(t)
+	for name, c := range map[string]struct{ document, same string }{
+		"all words": {change(t, reachQuery, words, all), change(t, reachQuery, words+", ", "")},
+		"all days":  {change(t, reachQuery, days, year), change(t, reachQuery, ", "+days, "")},
+		"both":      {change(t, reachQuery, words+", "+days, all+", "+year), change(t, reachQuery, words+", "+days, "")},
+	} {
+		got, want := mustQuestion(t, h, c.document), mustQuestion(t, h, c.same)
+		if got.Digest() != want.Digest() {
+			t.Errorf("%s: this is another question: %s", name, got.Canonical())
+		}
+		if diff := cmp.Diff(want.Plan(1), got.Plan(1)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		one := func(cleanroom.DatasetRef, cleanroom.Source) int { return 1 }
+		for drawn := range uint64(400) {
+			same := func(cleanroom.DatasetRef, int, string) uint64 { return drawn }
+			if got.Passes(one, same) != want.Passes(one, same) {
+				t.Errorf("%s: %d passes one and not the other", name, drawn)
+			}
+		}
+		h.mustAsk(t, c.document)
+		if !slices.ContainsFunc(h.policy.facts.Columns, func(c policies.RoomColumn) bool { return slices.Contains(c.Values, "snacks") }) && name != "all days" {
+			t.Errorf("%s: the policies saw %+v", name, h.policy.facts.Columns)
+		}
+		if again := h.mustAsk(t, c.same); !again.Repeated {
+			t.Errorf("%s: it is answered and charged twice", name)
+		}
+	}
+	// The same twice in a query stays a fault, and so does a column that nobody may limit.
+	for document, pointer := range map[string]string{
+		change(t, reachQuery, words, all+", "+all):                                                "/where/1/col",
+		change(t, reachQuery, words, `{"col": "p.store", "op": "in", "val": ["north", "south"]}`): "/where/0/col",
+	} {
+		if _, err := h.ask(t, document); pointerOf(t, err) != pointer {
+			t.Errorf("%s: %v", document, err)
+		}
+	}
+	// People who came in when more days were asked for are limited by those of today.
+	h.replace(t, purchases, func(c *cleanroom.Contract) { c.Columns[1].First = "2026-02-01" })
+	shorter := mustQuestion(t, h, change(t, reachQuery, days, `{"col": "p.day", "op": "between", "val": ["2026-02-01", "2026-12-31"]}`))
+	if len(shorter.Plan(1).Sources[1].Filters) != 2 {
+		t.Errorf("days that nobody may be asked about count: %s", shorter.Canonical())
 	}
 }
 
