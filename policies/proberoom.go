@@ -71,13 +71,18 @@ func (r *Revision) welcomeRooms(purpose *Purpose) []RoomFacts {
 
 // roomOpens decides with the limit of an activation.
 func (r *Revision) roomOpens(ctx context.Context, facts RoomFacts) (bool, error) {
+	decision, err := r.decideAtLeisure(ctx, facts)
+	return decision.Allow, err
+}
+
+// decideAtLeisure decides with the limit of an activation, and remembers nothing.
+func (r *Revision) decideAtLeisure(ctx context.Context, facts RoomFacts) (RoomDecision, error) {
 	input := facts.input(r.catalogue)
 	value, err := r.evaluateRoom(ctx, input.value(), r.activating())
 	if err != nil {
-		return false, err
+		return RoomDecision{}, err
 	}
-	decision, err := decodeRoom(value)
-	return decision.Allow, err
+	return decodeRoom(value)
 }
 
 // roomSpoilers turn an act that is allowed into one that must not be. Each reports whether

@@ -53,10 +53,14 @@ func (r *Revision) RoomTable(ctx context.Context) ([]RoomCell, error) {
 	return table, nil
 }
 
-// usualRoom is a room in which a party of some relationship acts on one column. Questions and
-// activations are about the house's own people.
+// usualRoom is [Revision.roomOf] whoever is the usual party of some relationship.
 func (r *Revision) usualRoom(purpose privacy.Purpose, act RoomAct, relationship Relationship, category privacy.DataCategory) RoomFacts {
-	party := r.usualParty(purpose, relationship)
+	return r.roomOf(purpose, act, r.usualParty(purpose, relationship), category)
+}
+
+// roomOf is a room in which a party acts on one column. Questions and activations are about
+// the house's own people.
+func (r *Revision) roomOf(purpose privacy.Purpose, act RoomAct, party privacy.RecipientID, category privacy.DataCategory) RoomFacts {
 	owner, source := party, "party"
 	if act == QueryRoom || act == ActivateFromRoom {
 		owner = r.usualParty(purpose, FirstParty)

@@ -5,10 +5,13 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // needsTable skips where a table, which takes some ten thousand evaluations, is too much.
@@ -184,6 +187,7 @@ func TestDiffSaysWhoAndWhat(t *testing.T) {
 		[3]string{"catalogue/purposes.yaml", "ages: [youth, adult]", "ages: [adult]"},
 		[3]string{"catalogue/recipients.yaml", "purposes: [recommendations, special_offers_health]", "purposes: [recommendations, special_offers_health, content]"},
 		[3]string{"catalogue/purposes.yaml", "trigger_window: 24h", "trigger_window: 48h"},
+		[3]string{"catalogue/purposes.yaml", "room: {categories: [core, purchases, views, engagement, preferences, profile]}", "room: {categories: [core, purchases, views, engagement, profile]}"},
 	)
 	difference, err := Diff(t.Context(), before, after)
 	if err != nil {
@@ -213,6 +217,9 @@ func TestDiffSaysWhoAndWhat(t *testing.T) {
 	if !youths || !recommender || difference.Opened == "0" || difference.Closed == "0" || difference.OldTable == difference.NewTable {
 		t.Errorf("the difference lacks something: %+v", difference)
 	}
+	if rooms := difference.Rooms; len(rooms) != 1 || rooms[0].Purpose != "segmentation" || rooms[0].Move != RoomCloses || !slices.Equal(rooms[0].Categories, []privacy.DataCategory{"preferences"}) || difference.RoomRules {
+		t.Errorf("in clean rooms: %+v", rooms)
+	}
 	want := "purposes.yaml email_triggers.trigger_window: 24h becomes 48h"
 	windows := false
 	for _, leaf := range difference.Also {
@@ -222,7 +229,7 @@ func TestDiffSaysWhoAndWhat(t *testing.T) {
 		t.Errorf("%v lacks %s", difference.Also, want)
 	}
 	same, err := Diff(t.Context(), before, before)
-	if err != nil || len(same.Changes)+len(same.Also) > 0 || same.Opened != "0" || same.Closed != "0" {
+	if err != nil || len(same.Changes)+len(same.Rooms)+len(same.Also) > 0 || same.RoomRules || same.Opened != "0" || same.Closed != "0" {
 		t.Errorf("a bundle differs from itself: %+v, %v", same, err)
 	}
 }

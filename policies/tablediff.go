@@ -45,12 +45,17 @@ type Difference struct {
 	// Words are the values of each fact.
 	Words   map[string][]string `json:"words"`
 	Changes []Change            `json:"changes"`
+	// Rooms are the changes in clean rooms, which have a table of their own.
+	Rooms []RoomChange `json:"rooms"`
+	// RoomRules is whether the rules about clean rooms are written otherwise. If they are and
+	// Rooms is empty, no room that is compared can tell them apart.
+	RoomRules bool `json:"room_rules_changed"`
 	// Also are changed values of the catalogue; numbers, windows and weights are no cells.
 	Also []LeafChange `json:"catalogue"`
 }
 
-// Diff compares two revisions in every cell. The order is that of purposes, and under a
-// purpose what opens comes first.
+// Diff compares two revisions in every cell, and in clean rooms. The order is that of purposes,
+// and under a purpose what opens comes first.
 func Diff(ctx context.Context, before, after *Revision) (Difference, error) {
 	tables, err := makeTables(ctx, before, after)
 	if err != nil {
@@ -67,6 +72,10 @@ func Diff(ctx context.Context, before, after *Revision) (Difference, error) {
 	}
 	for _, word := range o.space.values[fieldPurpose] {
 		difference.Changes = append(difference.Changes, compare(o, n, privacy.Purpose(word))...)
+	}
+	difference.RoomRules = roomRulesAsWritten(before) != roomRulesAsWritten(after)
+	if difference.Rooms, err = diffRooms(ctx, before, after); err != nil {
+		return Difference{}, fmt.Errorf("comparing clean rooms: %w", err)
 	}
 	difference.Also = diffLeaves(catalogueLeaves(before.content), catalogueLeaves(after.content))
 	return difference, nil

@@ -21,9 +21,10 @@ func (a *app) policyDiff() *cobra.Command {
 		Use: "diff OLD NEW", Short: "Say what another bundle opens and closes, for whom", Args: cobra.ExactArgs(2),
 		Long: `Compare two bundles in every cell of the table and say what the new one opens and closes:
 under which purpose, for people of which age, in which jurisdiction, with which consent,
-and how much of what. A fact that is not named makes no difference. Values of the
-catalogue that changed are listed as well. OLD and NEW are directories or files; the word
-bundled stands for the bundle in the binary.`,
+and how much of what. A fact that is not named makes no difference. What changes in clean
+rooms follows: which party may do what there that it might not, or the other way round,
+and which limits move. Values of the catalogue that changed are listed as well. OLD and
+NEW are directories or files; the word bundled stands for the bundle in the binary.`,
 		Example: `  mahrem policy diff bundled ./our-policies
   mahrem policy diff ./in-force ./proposed --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,11 +78,12 @@ func writeDifference(w io.Writer, d *policies.Difference) {
 		}
 	}
 	if len(t.rows) == 0 {
-		_, _ = fmt.Fprintln(w, "no cell changes")
+		_, _ = fmt.Fprintln(w, "no cell about people changes")
 	} else {
 		t.writeTo(w, "")
 	}
 	_, _ = fmt.Fprintf(w, "\n%s cells open, %s close\n", d.Opened, d.Closed)
+	writeRoomDifference(w, d)
 	if len(d.Also) > 0 {
 		_, _ = fmt.Fprintf(w, "\nIn the catalogue:\n")
 		for _, change := range d.Also {

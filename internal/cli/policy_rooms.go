@@ -72,6 +72,15 @@ func writeRoomTable(w io.Writer, revision *policies.Revision, cells []policies.R
 	checks.writeTo(w, "")
 }
 
+// roomLimits says how many people a group has, and what a question costs if rules say so.
+func roomLimits(people int, cap int64) string {
+	limits := fmt.Sprintf("%d people at least", people)
+	if cap > 0 {
+		limits += ", " + rhoText(cleanroom.Rho(cap)) + " at most"
+	}
+	return limits
+}
+
 // roomLines puts cells of one purpose together that say the same: categories first, and then
 // acts of which all categories agree.
 func roomLines(cells []policies.RoomCell) []roomLine {
@@ -81,10 +90,7 @@ func roomLines(cells []policies.RoomCell) []roomLine {
 		if !cell.Allow {
 			said = "no: " + strings.Join(cell.Failed, ",\n")
 		} else {
-			limits = fmt.Sprintf("%d people at least", cell.MinimumPeople)
-			if cell.QueryCap > 0 {
-				limits += ", " + rhoText(cleanroom.Rho(cell.QueryCap)) + " at most"
-			}
+			limits = roomLimits(cell.MinimumPeople, cell.QueryCap)
 		}
 		same := func(l roomLine) bool {
 			return l.acts[0] == string(cell.Act) && l.who == cell.Relationship && l.said == said && l.limits == limits
