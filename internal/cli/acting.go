@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,21 @@ func (a *app) actingAs(cmd *cobra.Command, also ...privacy.Role) func(house *ass
 		}
 		return by, nil
 	}
+}
+
+// openAs opens the house and says who acts in it, by what actingAs returned. Where nobody is
+// proven to, the house is closed again.
+func (a *app) openAs(ctx context.Context, acting func(*assembly.House) (privacy.Principal, error)) (*assembly.House, privacy.Principal, error) {
+	house, err := a.open(ctx)
+	if err != nil {
+		return nil, privacy.Principal{}, err
+	}
+	by, err := acting(house)
+	if err != nil {
+		a.close(house)
+		return nil, privacy.Principal{}, err
+	}
+	return house, by, nil
 }
 
 // readSmall reads a file, or stdin for "-", and refuses what is longer than limit.

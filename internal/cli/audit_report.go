@@ -120,15 +120,11 @@ func (a *app) report(ctx context.Context, dir, key string, config tally.Config,
 	if dir != "" {
 		return a.reportBundle(ctx, dir, key, config)
 	}
-	house, err := a.open(ctx)
+	house, principal, err := a.openAs(ctx, by)
 	if err != nil {
 		return tally.Report{}, tally.Proof{}, err
 	}
 	defer a.close(house)
-	principal, err := by(house)
-	if err != nil {
-		return tally.Report{}, tally.Proof{}, err
-	}
 	return house.ReportLog(ctx, principal, config)
 }
 

@@ -105,15 +105,11 @@ The categories are ` + strings.Join(texts(dsar.Categories()), ", ") + `.`,
 		if opening.Identifiers, err = person.identifiers(a.stdin); err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		opened, err := house.Requests.Open(cmd.Context(), by, opening)
 		if err != nil {
 			return ofRequest(err)
@@ -147,15 +143,11 @@ that are answered are listed too, the newest first, each with its outcome.`,
 		if category != "" && !dsar.Category(category).IsKnown() {
 			return usagef("--category must be one of %s", strings.Join(texts(dsar.Categories()), ", "))
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		filter := dsar.Filter{Kind: dsar.Complaint, Category: dsar.Category(category), All: all}
 		if overdue {
 			filter.Overdue = time.Now()
@@ -195,15 +187,11 @@ func (a *app) ofComplaint(cmd *cobra.Command, do func(ctx context.Context, house
 		if err != nil {
 			return usagef("a complaint is named by its number, such as 2026-000123, as mahrem complaint list prints it")
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		id, err := house.Requests.FindComplaint(cmd.Context(), by, number)
 		if errors.Is(err, privacy.ErrNotFound) {
 			return fmt.Errorf("there is no such complaint: %w", privacy.ErrNotFound)

@@ -191,15 +191,11 @@ func (a *app) requestCommand(cmd *cobra.Command, do func(ctx context.Context, ho
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		return do(cmd.Context(), house, by, id)
 	}
 	a.jsonFlag(cmd)

@@ -28,15 +28,11 @@ one works under an account of their own, or names a token with --token-file.`,
 		if err != nil {
 			return usagef("--plan must be the hash of a plan, 64 hexadecimal digits in lower case, as mahrem dsar plan prints it")
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		approval, err := house.Eraser.Approve(cmd.Context(), by, id, hash)
 		if err != nil {
 			return ofRequest(err)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,15 +78,11 @@ pauses. Without it, --send makes one attempt at each that is due now.`, maxDeliv
 			}
 			filter.Request = id
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if revive != "" {
 			if err := a.revive(cmd, house.Outbox, by, revive); err != nil {
 				return err
@@ -135,11 +130,5 @@ func (a *app) printDeliveries(list []outbox.Delivery) error {
 		document.Deliveries = append(document.Deliveries, d)
 		t.add(d.Delivery, d.Topic, d.Kind, d.Destination, d.State, fmt.Sprint(d.Attempts), d.Failure, d.EnqueuedAt.Format(time.RFC3339))
 	}
-	return a.screen.print(document, func(w io.Writer) {
-		if len(list) == 0 {
-			_, _ = fmt.Fprintln(w, "no deliveries")
-			return
-		}
-		t.writeTo(w, "")
-	})
+	return a.screen.printList(document, &t, "no deliveries")
 }

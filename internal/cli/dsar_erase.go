@@ -63,15 +63,11 @@ was done. Several requests are erased side by side.`,
 			}
 			ids[i] = id
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if len(ids) == 1 {
 			record, err := house.Eraser.Erase(cmd.Context(), by, ids[0])
 			if err != nil {
@@ -162,15 +158,11 @@ refused until then. What was erased does not come back. The reasons are %v.`, ds
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		receipt, err := house.Eraser.Readmit(cmd.Context(), by, identifier, dsar.ReadmitReason(reason))
 		if err != nil {
 			if errors.Is(err, privacy.ErrNotFound) {

@@ -54,15 +54,11 @@ and printed here, and nowhere else: give it to the person by another way than th
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		return a.exportRequests(cmd.Context(), house, by, orders, passphrases)
 	}
 	a.jsonFlag(cmd)

@@ -56,15 +56,11 @@ in the log first.`,
 				return err
 			}
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		shown, err := house.Requests.Show(cmd.Context(), by, id)
 		if err != nil {
 			return ofRequest(err)

@@ -43,15 +43,11 @@ newest first.`,
 				return err
 			}
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if person.isGiven() {
 			if by.Role != privacy.RoleDPO {
 				return fmt.Errorf("looking for the requests of a person: %w", privacy.ErrForbidden)

@@ -49,15 +49,11 @@ identifiers, is linked to the new one.`,
 				return err
 			}
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		opened, err := house.Requests.Open(cmd.Context(), by, dsar.Opening{
 			Kind: dsar.Kind(kind), Jurisdiction: privacy.Jurisdiction(jurisdiction), Language: language, Identifiers: identifiers,
 			Contact: privacy.NewPlain(contact), Text: privacy.NewPlain(string(text)), Via: dsar.ViaCLI, ReceivedAt: at,

@@ -38,15 +38,11 @@ about the person changes there is another plan.`,
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		planned, err := house.Eraser.Plan(cmd.Context(), by, id)
 		if err != nil {
 			return ofRequest(err)

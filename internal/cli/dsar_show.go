@@ -53,15 +53,11 @@ anybody wrote is left out.`,
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		shown, err := house.Requests.Show(cmd.Context(), by, id)
 		if err != nil {
 			return ofRequest(err)

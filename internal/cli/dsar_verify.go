@@ -64,15 +64,11 @@ No copy of a document is asked for, and there is no place to keep one.`,
 				return usagef("a code is eight digits")
 			}
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		var verified identity.Verified
 		switch {
 		case send:

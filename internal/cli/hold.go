@@ -237,13 +237,7 @@ just now. With an identifier, those on one person.`,
 			}
 			t.add(d.Hold, d.Scope, d.Reason, d.Authority, fmt.Sprint(d.People), d.SetAt.Format(time.DateOnly), released)
 		}
-		return a.screen.print(documents, func(w io.Writer) {
-			if len(documents) == 0 {
-				_, _ = fmt.Fprintln(w, "no holds")
-				return
-			}
-			t.writeTo(w, "")
-		})
+		return a.screen.printList(documents, &t, "no holds")
 	}
 	a.jsonFlag(cmd)
 	return cmd

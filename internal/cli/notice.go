@@ -216,26 +216,20 @@ func (a *app) noticeList() *cobra.Command {
 		for i := range all {
 			documents[i] = newNoticeDocument(&all[i], audit.Receipt{})
 		}
-		return a.screen.print(documents, func(w io.Writer) {
-			if len(documents) == 0 {
-				_, _ = fmt.Fprintln(w, "no notices: names of notices in consents are taken as they are")
-				return
+		t := table{header: []string{"version", "family", "effective from", "material", "languages", "purposes"}}
+		for i := range documents {
+			d := &documents[i]
+			var languages []string
+			for _, text := range d.Texts {
+				languages = append(languages, text.Language)
 			}
-			t := table{header: []string{"version", "family", "effective from", "material", "languages", "purposes"}}
-			for i := range documents {
-				d := &documents[i]
-				var languages []string
-				for _, text := range d.Texts {
-					languages = append(languages, text.Language)
-				}
-				material := ""
-				if d.Material {
-					material = "yes"
-				}
-				t.add(d.Version, d.Family, d.EffectiveFrom.Format(time.RFC3339), material, strings.Join(languages, " "), strings.Join(d.Purposes, " "))
+			material := ""
+			if d.Material {
+				material = "yes"
 			}
-			t.writeTo(w, "")
-		})
+			t.add(d.Version, d.Family, d.EffectiveFrom.Format(time.RFC3339), material, strings.Join(languages, " "), strings.Join(d.Purposes, " "))
+		}
+		return a.screen.printList(documents, &t, "no notices: names of notices in consents are taken as they are")
 	}
 	a.jsonFlag(cmd)
 	return cmd

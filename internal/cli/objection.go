@@ -90,15 +90,11 @@ objection to all marketing.`,
 		if opening.Identifiers, err = person.identifiers(a.stdin); err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		filing := fulfil.Filing{Opening: opening, Channel: privacy.Channel(channel)}
 		for _, purpose := range purposes {
 			filing.Purposes = append(filing.Purposes, privacy.Purpose(purpose))

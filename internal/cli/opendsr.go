@@ -212,15 +212,11 @@ knock where they like.`,
 		if _, err := clock.RegimeOf(c.Jurisdiction); err != nil {
 			return usagef("--jurisdiction is not one whose law is known; see mahrem dsar deadline --help")
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if err := house.CheckRecipient(c.Recipient); err != nil {
 			return err
 		}

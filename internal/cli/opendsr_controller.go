@@ -33,17 +33,11 @@ func (a *app) controllerList() *cobra.Command {
 			for i := range controllers {
 				documents = append(documents, newControllerDocument(&controllers[i]))
 			}
-			return a.screen.print(map[string]any{"controllers": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no controllers; mahrem opendsr controller add registers one")
-					return
-				}
-				t := table{header: []string{"controller", "recipient", "law of", "may be told at", "retired"}}
-				for _, d := range documents {
-					t.add(d.Controller, d.Recipient, d.Jurisdiction, strings.Join(d.Callbacks, "\n"), dayOf(d.RetiredAt))
-				}
-				t.writeTo(w, "")
-			})
+			t := table{header: []string{"controller", "recipient", "law of", "may be told at", "retired"}}
+			for _, d := range documents {
+				t.add(d.Controller, d.Recipient, d.Jurisdiction, strings.Join(d.Callbacks, "\n"), dayOf(d.RetiredAt))
+			}
+			return a.screen.printList(map[string]any{"controllers": documents}, &t, "no controllers; mahrem opendsr controller add registers one")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who are retired too")
@@ -57,15 +51,11 @@ func (a *app) controllerRetire() *cobra.Command {
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		c, err := house.OpenDSR.Controllers.Controller(cmd.Context(), args[0])
 		var receipt audit.Receipt
 		if err == nil {

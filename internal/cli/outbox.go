@@ -92,15 +92,11 @@ mahrem serve makes the attempts. Without it, --send makes one at each that is du
 			}
 			ids = append(ids, id)
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if dead {
 			if ids, err = deadDeliveries(cmd, house, destination); err != nil {
 				return err

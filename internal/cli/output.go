@@ -33,6 +33,28 @@ func (s *screen) print(document any, human func(w io.Writer)) error {
 	return nil
 }
 
+// printList writes a list: document as JSON if that was asked for, otherwise the table, or if
+// it has no row, what to say instead.
+func (s *screen) printList(document any, t *table, none string) error {
+	return s.print(document, func(w io.Writer) {
+		if len(t.rows) == 0 {
+			_, _ = fmt.Fprintln(w, none)
+			return
+		}
+		t.writeTo(w, "")
+	})
+}
+
+// printDone writes what was done to what, and which entry says so.
+func (s *screen) printDone(document any, done, what string, entry *logPointer) error {
+	return s.print(document, func(w io.Writer) {
+		t := table{}
+		t.add(done, what)
+		t.add("log entry", fmt.Sprint(entry.Index))
+		t.writeTo(w, "")
+	})
+}
+
 // notef tells the person at the terminal something that is not a result.
 func (s *screen) notef(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.err, "mahrem: "+format+"\n", args...)

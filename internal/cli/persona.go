@@ -53,15 +53,11 @@ protected are refused, and the policies decide about the rest. FILE is YAML (doc
 		if err != nil {
 			return usagef("%s: %w", args[0], err)
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		d, version, receipt, err := house.Personas().Define(cmd.Context(), by, text)
 		if err != nil {
 			return err
@@ -108,15 +104,11 @@ are brought up to date. Another version costs again.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		bar := newBar(a.screen.err, "looking", "people", -1)
 		built, err := house.Personas().Build(cmd.Context(), by, args[0], bar.set)
 		bar.finish()
@@ -186,21 +178,15 @@ func (a *app) personaList() *cobra.Command {
 		for i := range all {
 			documents[i] = newPersonaDocument(&all[i])
 		}
-		return a.screen.print(documents, func(w io.Writer) {
-			if len(documents) == 0 {
-				_, _ = fmt.Fprintln(w, "no personas are defined")
-				return
+		t := table{}
+		for _, d := range documents {
+			state := "not built"
+			if d.BuiltAt != nil {
+				state = "built on " + d.BuiltAt.Format(time.DateOnly)
 			}
-			t := table{}
-			for _, d := range documents {
-				state := "not built"
-				if d.BuiltAt != nil {
-					state = "built on " + d.BuiltAt.Format(time.DateOnly)
-				}
-				t.add(d.Persona, fmt.Sprintf("version %d", d.Version), state)
-			}
-			t.writeTo(w, "")
-		})
+			t.add(d.Persona, fmt.Sprintf("version %d", d.Version), state)
+		}
+		return a.screen.printList(documents, &t, "no personas are defined")
 	}
 	a.jsonFlag(cmd)
 	return cmd

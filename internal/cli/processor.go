@@ -80,15 +80,11 @@ by. With --email it is also told an address, if the person named it and it is th
 			}
 			p.Roots = string(text)
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if err := house.CheckRecipient(p.Recipient); err != nil {
 			return err
 		}
@@ -181,17 +177,11 @@ func (a *app) processorList() *cobra.Command {
 			for i := range processors {
 				documents = append(documents, newProcessorDocument(&processors[i]))
 			}
-			return a.screen.print(map[string]any{"processors": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no processors; mahrem processor add registers one")
-					return
-				}
-				t := table{header: []string{"processor", "recipient", "signs as", "version", "certificate until", "retired"}}
-				for _, d := range documents {
-					t.add(d.Processor, d.Recipient, d.Domain, d.Version, dayOf(d.CertificateTo), dayOf(d.RetiredAt))
-				}
-				t.writeTo(w, "")
-			})
+			t := table{header: []string{"processor", "recipient", "signs as", "version", "certificate until", "retired"}}
+			for _, d := range documents {
+				t.add(d.Processor, d.Recipient, d.Domain, d.Version, dayOf(d.CertificateTo), dayOf(d.RetiredAt))
+			}
+			return a.screen.printList(map[string]any{"processors": documents}, &t, "no processors; mahrem processor add registers one")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who are retired too")
@@ -221,15 +211,11 @@ Messages that wait for it are given up, and show as undeliverable.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		p, err := house.OpenDSR.Processors.Find(cmd.Context(), args[0])
 		var receipt audit.Receipt
 		if err == nil {

@@ -117,15 +117,11 @@ it. Erasures are told by themselves, when the key is destroyed.`,
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		request, err := house.Requests.Find(cmd.Context(), id)
 		if err != nil {
 			return ofRequest(err)
@@ -178,15 +174,11 @@ contract_ended, handled_by_letter.`,
 		if !slices.Contains(opendsr.Listings(), opendsr.Listing(reason)) {
 			return usagef("--reason must be one of %v", opendsr.Listings())
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		request, err := house.Requests.Find(cmd.Context(), id)
 		if err != nil {
 			return ofRequest(err)

@@ -123,15 +123,11 @@ contract (mahrem room contract).`,
 			}
 			room.Datasets = append(room.Datasets, ref)
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		receipt, err := house.Rooms.Register.OpenRoom(cmd.Context(), by, room)
 		if errors.Is(err, privacy.ErrConflict) {
 			return fmt.Errorf("there is a room of this name, or was: %w", err)
@@ -212,13 +208,7 @@ func (a *app) roomList() *cobra.Command {
 				t.add(string(d.Room), d.Purpose, string(d.Mode), string(d.Matching), strings.Join(members, "\n"), strings.Join(d.Datasets, "\n"),
 					fmt.Sprint(d.Epoch), dayOf(d.ClosedAt))
 			}
-			return a.screen.print(map[string]any{"rooms": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no rooms; mahrem room open opens one")
-					return
-				}
-				t.writeTo(w, "")
-			})
+			return a.screen.printList(map[string]any{"rooms": documents}, &t, "no rooms; mahrem room open opens one")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "closed ones too")
@@ -263,15 +253,11 @@ given to another one.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		id := cleanroom.RoomID(args[0])
 		receipt, err := house.Rooms.Register.CloseRoom(cmd.Context(), by, id)
 		if errors.Is(err, privacy.ErrConflict) {

@@ -148,15 +148,11 @@ what has been spent of a budget stays spent.`,
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		owner, err := cleanroom.ContractOwner(signed)
 		if err != nil {
 			return err
@@ -284,13 +280,7 @@ func (a *app) roomContractList() *cobra.Command {
 				c := f.Contract
 				t.add(d.Dataset, fmt.Sprint(d.Version), joinWords(c.Purposes), fmt.Sprint(c.MinimumPeople), rhoText(c.Cap), rhoText(c.ConsumerCap), rhoText(c.QueryCap))
 			}
-			return a.screen.print(map[string]any{"contracts": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no contracts; mahrem room contract add files one")
-					return
-				}
-				t.writeTo(w, "")
-			})
+			return a.screen.printList(map[string]any{"contracts": documents}, &t, "no contracts; mahrem room contract add files one")
 		},
 	}
 	a.jsonFlag(cmd)

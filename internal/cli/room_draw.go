@@ -83,15 +83,11 @@ leave the house. Mask the other party's list, too: mahrem room remask, mahrem ro
 		if order.Mapping, err = draw.ParseMapping(text); err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), actor)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := actor(house)
-		if err != nil {
-			return err
-		}
 		if err := a.drawSecrets(cmd, house, &secrets, &order); err != nil {
 			return err
 		}

@@ -61,15 +61,11 @@ price.`,
 	cmd.Flags().BoolVar(&incomplete, "incomplete", false, "begin although datasets of the room are missing, which wait for the next epoch")
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		if !incomplete {
 			if err := allStaged(cmd.Context(), house, cleanroom.RoomID(args[0])); err != nil {
 				return err
@@ -152,14 +148,8 @@ func (a *app) roomSnapshots() *cobra.Command {
 			for i := range snapshots {
 				list = append(list, newSnapshotDocument(&snapshots[i]))
 			}
-			return a.screen.print(map[string]any{"room": room.ID, "snapshots": list}, func(w io.Writer) {
-				if len(list) == 0 {
-					_, _ = fmt.Fprintln(w, "nothing has come into the room yet")
-					return
-				}
-				t := snapshotTable(list)
-				t.writeTo(w, "")
-			})
+			t := snapshotTable(list)
+			return a.screen.printList(map[string]any{"room": room.ID, "snapshots": list}, &t, "nothing has come into the room yet")
 		},
 	}
 	a.jsonFlag(cmd)
@@ -179,15 +169,11 @@ mahrem room snapshots.`,
 		if err != nil || number < 1 {
 			return usagef("SNAPSHOT is a number of mahrem room snapshots")
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		receipt, err := house.DropSnapshot(cmd.Context(), by, cleanroom.RoomID(args[0]), cleanroom.SnapshotID(number))
 		if errors.Is(err, privacy.ErrConflict) {
 			return errors.New("the snapshot was dropped already")
@@ -200,12 +186,7 @@ mahrem room snapshots.`,
 			Dropped cleanroom.SnapshotID `json:"dropped"`
 			Log     *logPointer          `json:"log"`
 		}{args[0], cleanroom.SnapshotID(number), pointTo(receipt)}
-		return a.screen.print(document, func(w io.Writer) {
-			t := table{}
-			t.add("dropped", fmt.Sprint(number))
-			t.add("log entry", fmt.Sprint(document.Log.Index))
-			t.writeTo(w, "")
-		})
+		return a.screen.printDone(document, "dropped", fmt.Sprint(number), document.Log)
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -45,15 +45,11 @@ stays in force where it is the newest contract, and its signatures under templat
 		if err != nil {
 			return usagef("--key: %w", err)
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		party := cleanroom.PartyID(args[0])
 		receipt, err := house.Rooms.Register.AddParty(cmd.Context(), by, party, string(text))
 		if errors.Is(err, privacy.ErrConflict) {
@@ -100,13 +96,7 @@ func (a *app) roomPartyList() *cobra.Command {
 				documents = append(documents, d)
 				t.add(d.Party, d.Key, dayOf(d.RemovedAt))
 			}
-			return a.screen.print(map[string]any{"parties": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no parties; mahrem room party add lets one in")
-					return
-				}
-				t.writeTo(w, "")
-			})
+			return a.screen.printList(map[string]any{"parties": documents}, &t, "no parties; mahrem room party add lets one in")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who were removed too")
@@ -123,15 +113,11 @@ again.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		receipt, err := house.Rooms.Register.RemoveParty(cmd.Context(), by, cleanroom.PartyID(args[0]))
 		if errors.Is(err, privacy.ErrNotFound) {
 			return fmt.Errorf("there is no such party, or it was removed already: %w", privacy.ErrNotFound)
@@ -143,12 +129,7 @@ again.`,
 			Party string      `json:"party"`
 			Log   *logPointer `json:"log"`
 		}{args[0], pointTo(receipt)}
-		return a.screen.print(document, func(w io.Writer) {
-			t := table{}
-			t.add("removed", document.Party)
-			t.add("log entry", fmt.Sprint(document.Log.Index))
-			t.writeTo(w, "")
-		})
+		return a.screen.printDone(document, "removed", document.Party, document.Log)
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -98,15 +98,11 @@ anything differs, the command says what, and fails. Ask nothing of the rooms mea
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		var room cleanroom.RoomID
 		if len(args) > 0 {
 			room = cleanroom.RoomID(args[0])

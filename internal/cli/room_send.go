@@ -104,15 +104,11 @@ the same command is run again.`,
 			return err
 		}
 		defer func() { _ = delivery.Close() }()
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		return a.admit(cmd.Context(), func(ctx context.Context, tell func(done, total int64)) (*admittedDocument, error) {
 			admitted, err := house.Rooms.Admissions.AdmitWithProgress(ctx, by, cleanroom.RoomID(delivery.Room), delivery, tell)
 			if err != nil {

@@ -98,15 +98,11 @@ other: each filing adds those that are under it. What a version says does not ch
 		if err != nil {
 			return err
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		_, receipt, err := house.Rooms.Register.AddTemplate(cmd.Context(), by, template.Query.Room, signed)
 		if err != nil {
 			return err
@@ -155,13 +151,7 @@ func (a *app) roomTemplateList() *cobra.Command {
 				documents = append(documents, d)
 				t.add(d.Template, joinWords(d.Signers), strings.Join(d.Holes, ", "))
 			}
-			return a.screen.print(map[string]any{"templates": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no templates; mahrem room template add files one")
-					return
-				}
-				t.writeTo(w, "")
-			})
+			return a.screen.printList(map[string]any{"templates": documents}, &t, "no templates; mahrem room template add files one")
 		},
 	}
 	a.jsonFlag(cmd)

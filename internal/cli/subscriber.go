@@ -84,15 +84,11 @@ The secret is shown once. Both sides need it, and docs/spec/webhook.md says how.
 			}
 			order.Secret = privacy.NewPlain(string(text))
 		}
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		who, secret, receipt, err := house.AddSubscriber(cmd.Context(), by, order)
 		if err != nil {
 			return err
@@ -140,13 +136,7 @@ func (a *app) subscriberList() *cobra.Command {
 				documents = append(documents, d)
 				t.add(d.Subscriber, d.Recipient, strings.Join(d.Purposes, ", "), d.URL, dayOf(d.RemovedAt))
 			}
-			return a.screen.print(map[string]any{"subscribers": documents}, func(w io.Writer) {
-				if len(documents) == 0 {
-					_, _ = fmt.Fprintln(w, "no subscribers; mahrem subscriber add registers one")
-					return
-				}
-				t.writeTo(w, "")
-			})
+			return a.screen.printList(map[string]any{"subscribers": documents}, &t, "no subscribers; mahrem subscriber add registers one")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who were removed too")
@@ -162,15 +152,11 @@ show as dead in mahrem outbox list. Its name is not given to another one.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
+		house, by, err := a.openAs(cmd.Context(), acting)
 		if err != nil {
 			return err
 		}
 		defer a.close(house)
-		by, err := acting(house)
-		if err != nil {
-			return err
-		}
 		receipt, err := house.RemoveSubscriber(cmd.Context(), by, args[0])
 		if errors.Is(err, privacy.ErrNotFound) {
 			return fmt.Errorf("there is no subscriber of this name, or it was removed already: %w", privacy.ErrNotFound)
@@ -182,12 +168,7 @@ show as dead in mahrem outbox list. Its name is not given to another one.`,
 			Subscriber string      `json:"subscriber"`
 			Log        *logPointer `json:"log"`
 		}{args[0], pointTo(receipt)}
-		return a.screen.print(document, func(w io.Writer) {
-			t := table{}
-			t.add("removed", document.Subscriber)
-			t.add("log entry", fmt.Sprint(document.Log.Index))
-			t.writeTo(w, "")
-		})
+		return a.screen.printDone(document, "removed", document.Subscriber, document.Log)
 	}
 	a.jsonFlag(cmd)
 	return cmd
