@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +63,7 @@ latencies and their ratio.`,
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	flags := cmd.Flags()
@@ -89,13 +91,28 @@ func (a *app) benchIntake() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	cmd.Flags().IntVar(&lines, "lines", 200_000, "lines of the file")
 	cmd.Flags().IntVar(&people, "people", 0, "people in it (default: one for every 30 lines)")
 	a.jsonFlag(cmd)
 	return cmd
+}
+
+// areMeasurements refuses words of --only that are none.
+func areMeasurements(only, known []string) error {
+	for _, name := range only {
+		if !slices.Contains(known, name) {
+			return usagef("%s is no measurement; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// printReport prints what was measured, which people read as Markdown.
+func (a *app) printReport(report interface{ Markdown() string }) error {
+	return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
 }
 
 // scratch makes a Mahrem that is thrown away: nothing that is measured is put among

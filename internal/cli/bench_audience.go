@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +34,7 @@ tables; a million take some minutes.`,
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	cmd.Flags().IntVar(&people, "people", 1_000_000, "people that are searched")

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +22,8 @@ transparency log costs: entries that are on the disk before their callers go on,
 beside an open snapshot, and together with a change; and proofs from a long log. Each figure stands beside its limit.
 Measurements: ` + names + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if !slices.Contains(bench.AuditMeasurements(), name) {
-					return usagef("%s is no measurement; there are %s", name, names)
-				}
+			if err := areMeasurements(only, bench.AuditMeasurements()); err != nil {
+				return err
 			}
 			collectLess() // as serve does
 			house, done, err := a.scratch(cmd.Context(), 0)
@@ -44,7 +40,7 @@ Measurements: ` + names + `.`,
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	flags := cmd.Flags()

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +23,8 @@ consent ledger costs: choices that are on the disk with their entries before the
 go on, alone and with a subscriber who is told; imports; and comparing the whole ledger
 with the log. Each figure stands beside its limit. Measurements: ` + names + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if !slices.Contains(bench.ConsentMeasurements(), name) {
-					return usagef("%s is no measurement; there are %s", name, names)
-				}
+			if err := areMeasurements(only, bench.ConsentMeasurements()); err != nil {
+				return err
 			}
 			collectLess() // as serve does
 			house, done, err := a.scratch(cmd.Context(), 0)
@@ -52,7 +48,7 @@ with the log. Each figure stands beside its limit. Measurements: ` + names + `.`
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	flags := cmd.Flags()

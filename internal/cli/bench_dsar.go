@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +18,8 @@ func (a *app) benchDSAR() *cobra.Command {
 		Long: `Measure, on an embedded PostgreSQL of its own that is removed afterwards, what answering
 data subjects costs. Each figure stands beside its limit. Measurements: ` + names + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if !slices.Contains(bench.DSARMeasurements(), name) {
-					return usagef("%s is no measurement; there are %s", name, names)
-				}
+			if err := areMeasurements(only, bench.DSARMeasurements()); err != nil {
+				return err
 			}
 			collectLess() // as serve does
 			house, done, err := a.scratch(cmd.Context(), 0)
@@ -46,7 +42,7 @@ data subjects costs. Each figure stands beside its limit. Measurements: ` + name
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	cmd.Flags().StringSliceVar(&only, "only", nil, "measurements to make (default: all)")

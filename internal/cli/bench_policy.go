@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,10 +28,8 @@ others keep asking; and AuthZEN evaluations over HTTP on loopback, by the rules 
 certification alone and about people of an embedded PostgreSQL that is removed
 afterwards. Each figure stands beside its limit. Measurements: ` + names + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if !slices.Contains(bench.PolicyMeasurements(), name) {
-					return usagef("%s is no measurement; there are %s", name, names)
-				}
+			if err := areMeasurements(only, bench.PolicyMeasurements()); err != nil {
+				return err
 			}
 			settings, err := a.config()
 			if err != nil {
@@ -60,7 +57,7 @@ afterwards. Each figure stands beside its limit. Measurements: ` + names + `.`,
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	cmd.Flags().StringSliceVar(&only, "only", nil, "measurements to make (default: all)")

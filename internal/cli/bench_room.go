@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +24,8 @@ the same time. Each figure stands beside its limit. In pair mode each party has 
 its own, so what counts is the slower one's time; less than 1,000,000 people have no limit
 there. Measurements: ` + names + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range only {
-				if !slices.Contains(bench.RoomMeasurements(), name) {
-					return usagef("%s is no measurement; there are %s", name, names)
-				}
+			if err := areMeasurements(only, bench.RoomMeasurements()); err != nil {
+				return err
 			}
 			collectLess() // as serve does
 			house, done, err := a.scratch(cmd.Context(), 0)
@@ -57,7 +53,7 @@ there. Measurements: ` + names + `.`,
 			if err != nil {
 				return err
 			}
-			return a.screen.print(report, func(w io.Writer) { _, _ = io.WriteString(w, report.Markdown()) })
+			return a.printReport(report)
 		},
 	}
 	flags := cmd.Flags()
