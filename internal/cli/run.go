@@ -15,6 +15,9 @@ import (
 	"github.com/mahrem/mahrem/internal/config"
 )
 
+// Commands stand in help in the order of the work, as they are put together.
+func init() { cobra.EnableCommandSorting = false }
+
 // app is one invocation of mahrem.
 type app struct {
 	screen   screen
@@ -115,6 +118,26 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 		},
 	}
 	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// chapter is commands that stand together in the help of their group.
+type chapter struct {
+	title    string
+	commands []*cobra.Command
+}
+
+// chapters makes a command that only holds others, of which its help tells in chapters.
+func chapters(use, short, long string, all ...chapter) *cobra.Command {
+	cmd := group(use, short)
+	cmd.Long = long
+	for _, part := range all {
+		cmd.AddGroup(&cobra.Group{ID: part.title, Title: part.title + ":"})
+		for _, child := range part.commands {
+			child.GroupID = part.title
+		}
+		cmd.AddCommand(part.commands...)
+	}
 	return cmd
 }
 
