@@ -63,7 +63,7 @@ func evaluateBlinded() endpoint {
 		case errors.Is(err, match.ErrQuota):
 			return &problem{kind: quotaExceeded, cause: err}
 		case err != nil:
-			return err
+			return roomProblem(err)
 		case answer.Receipt.IsZero():
 			return errors.New("elements were evaluated without evidence")
 		}

@@ -85,6 +85,12 @@ func TestEvaluateBlinded(t *testing.T) {
 	if !strings.Contains(w.Body.String(), "urn:mahrem:problem:evaluation-quota") {
 		t.Errorf("beyond the quota: %s", w.Body)
 	}
+	f.err = fmt.Errorf("evaluating: %w", &cleanroom.Denied{Checks: []string{match.CheckMatching}})
+	w = do(s, call(evaluateBody))
+	mustStatus(t, w, http.StatusForbidden)
+	if !strings.Contains(w.Body.String(), `"type":"urn:mahrem:problem:room-denied"`) || !strings.Contains(w.Body.String(), `"checks":["room_matching"]`) {
+		t.Errorf("what is not allowed is told as %s", w.Body)
+	}
 	f.err, f.unlogged = nil, true
 	mustStatus(t, do(s, call(evaluateBody)), http.StatusInternalServerError)
 }

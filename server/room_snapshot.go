@@ -45,12 +45,11 @@ func admitSnapshot(_ context.Context, c *call) error {
 	if c.request.ContentLength > c.server.config.SnapshotLimit {
 		return refuse(tooLarge)
 	}
-	select {
-	case c.server.snapshots <- struct{}{}:
-		defer func() { <-c.server.snapshots }()
-	default:
-		return &problem{kind: unavailable, cause: errors.New("too many parties bring deliveries at once")}
+	leave, ok := c.server.snapshots.enter(c.principal.Recipient)
+	if !ok {
+		return &problem{kind: unavailable, cause: errors.New("too many deliveries come at once, of all parties or of this one")}
 	}
+	defer leave()
 	// The time of other requests is too short for it.
 	timeout := c.server.config.SnapshotTimeout
 	ctx, cancel := context.WithTimeout(c.request.Context(), timeout)
@@ -81,7 +80,7 @@ func admitSnapshot(_ context.Context, c *call) error {
 	case errors.Is(err, cleanroom.ErrTooFew):
 		return refuseField(invalid, "/members", cleanroom.ErrTooFew.Error())
 	case err != nil:
-		return err
+		return roomProblem(err)
 	case admitted.Before:
 		return c.writeJSON(http.StatusOK, admittedSnapshot(*admitted))
 	case admitted.Waiting:

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -87,8 +88,45 @@ func TestAdmitSnapshot(t *testing.T) {
 	} {
 		mustStatus(t, do(newServer(&fake{err: err}, Config{}), call), status)
 	}
+	w = do(newServer(&fake{err: fmt.Errorf("admitting: %w", &cleanroom.Denied{Checks: []string{"room_owner"}})}, Config{}), call)
+	if !strings.Contains(w.Body.String(), `"type":"urn:mahrem:problem:room-denied"`) || !strings.Contains(w.Body.String(), `"checks":["room_owner"]`) {
+		t.Errorf("what is not allowed is told as %s", w.Body)
+	}
 	// Without evidence there is no answer.
 	mustStatus(t, do(newServer(&fake{unlogged: true}, Config{}), call), http.StatusInternalServerError)
+}
+
+// One party, however slowly it sends, leaves places to others.
+func TestPlacesOfOneParty(t *testing.T) {
+	t.Parallel()
+	p := newPlaces(4)
+	var leaves []func()
+	for range 2 {
+		leave, ok := p.enter("shop")
+		if !ok {
+			t.Fatal("there is no place for the first two")
+		}
+		leaves = append(leaves, leave)
+	}
+	if _, ok := p.enter("shop"); ok {
+		t.Error("one party has more than half of the places")
+	}
+	for range 2 {
+		if _, ok := p.enter("brand"); !ok {
+			t.Error("another party has no place")
+		}
+	}
+	if _, ok := p.enter("agency"); ok {
+		t.Error("there are more places than there are")
+	}
+	leaves[0]()
+	if _, ok := p.enter("shop"); !ok {
+		t.Error("a place that was left is not free")
+	}
+	alone := newPlaces(1)
+	if _, ok := alone.enter("shop"); !ok {
+		t.Error("a single place is for nobody")
+	}
 }
 
 func TestShowSnapshot(t *testing.T) {

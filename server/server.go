@@ -42,7 +42,8 @@ type Config struct {
 	// memory they need; another one gets 503. Zero means 4.
 	IngestSlots int
 	// SnapshotSlots is how many parties' deliveries are taken at once; another one gets 503.
-	// They may take long to come, so they do not share the places of IngestSlots. Zero means 4.
+	// They may take long to come, so they do not share the places of IngestSlots, and one party
+	// takes no more than half of them. Zero means 4.
 	SnapshotSlots int
 	// BatchLimit is the most bytes that a batch of questions may have; zero means 2 MiB.
 	BatchLimit int
@@ -109,8 +110,8 @@ type Server struct {
 	health   *healthCache
 	ingests  chan struct{}
 	batches  chan struct{}
-	// snapshots holds a place for each delivery into a clean room that is coming.
-	snapshots chan struct{}
+	// snapshots has a place for each delivery into a clean room that is coming.
+	snapshots *places
 	// audiences holds a place for each audience that is found or sent.
 	audiences chan struct{}
 	// tiles holds a place for each tile that is read.
@@ -126,7 +127,7 @@ func New(services Services, config Config) *Server {
 	s.metrics = newMetrics(routes, s.config.Gauges)
 	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log, within: s.config.RequestTimeout}
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
-	s.snapshots = make(chan struct{}, s.config.SnapshotSlots)
+	s.snapshots = newPlaces(s.config.SnapshotSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
 	s.audiences = make(chan struct{}, s.config.AudienceSlots)
 	s.tiles = make(chan struct{}, s.config.TileSlots)
