@@ -28,11 +28,12 @@ type jsonReader struct {
 	limits limits
 	names  []string
 	paths  [][]string
+	seen   []bool // which of the columns any row had
 	record []string
 }
 
 func newJSON(in io.Reader, names []string, limits limits) (*jsonReader, error) {
-	r := &jsonReader{lines: newLines(in, limits.row), limits: limits, names: names, record: make([]string, len(names))}
+	r := &jsonReader{lines: newLines(in, limits.row), limits: limits, names: names, seen: make([]bool, len(names)), record: make([]string, len(names))}
 	for _, name := range names {
 		r.paths = append(r.paths, strings.Split(name, "."))
 	}
@@ -62,8 +63,11 @@ func (r *jsonReader) next() ([]string, int64, Reason, error) {
 		if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 			return nil, row, BadJSON, nil
 		}
+		if membersOf(line) != membersIn(object) {
+			return nil, row, BadJSON, nil // which of two of one name is meant, nobody knows
+		}
 		for i, path := range r.paths {
-			cell, reason := r.cell(object, path)
+			cell, reason := r.cell(object, path, &r.seen[i])
 			if reason != "" {
 				return nil, row, reason, nil
 			}
@@ -73,9 +77,41 @@ func (r *jsonReader) next() ([]string, int64, Reason, error) {
 	}
 }
 
-// cell finds a member. What is missing is empty; what is not text, number, truth value
-// or a list of these is not a cell.
-func (r *jsonReader) cell(object map[string]any, path []string) (string, Reason) {
+// membersOf counts the members that are written in JSON: each has a colon outside of strings.
+func membersOf(line []byte) int {
+	n, inside := 0, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '"':
+			inside = !inside
+		case inside && c == '\\':
+			i++
+		case !inside && c == ':':
+			n++
+		}
+	}
+	return n
+}
+
+// membersIn counts the members that are left of it when it was read, one of each name.
+func membersIn(value any) (n int) {
+	switch value := value.(type) {
+	case map[string]any:
+		n = len(value)
+		for _, member := range value {
+			n += membersIn(member)
+		}
+	case []any:
+		for _, element := range value {
+			n += membersIn(element)
+		}
+	}
+	return n
+}
+
+// cell finds a member, and notes that it is there. What is missing is empty; what is not text,
+// number, truth value or a list of these is not a cell.
+func (r *jsonReader) cell(object map[string]any, path []string, seen *bool) (string, Reason) {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := object[name].(map[string]any)
 		if !ok && object[name] != nil {
@@ -83,7 +119,8 @@ func (r *jsonReader) cell(object map[string]any, path []string) (string, Reason)
 		}
 		object = inner
 	}
-	member := object[path[len(path)-1]]
+	member, found := object[path[len(path)-1]]
+	*seen = *seen || found
 	list, ok := member.([]any)
 	if !ok {
 		list = []any{member}

@@ -3,9 +3,11 @@ package intake
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -27,6 +29,7 @@ type Table struct {
 	at      []int
 	cells   []string
 	drained bool
+	any     bool // whether a row was read
 }
 
 // OpenTable begins reading a file, which must have all of the columns.
@@ -60,25 +63,48 @@ func OpenTable(ctx context.Context, source Source, columns []string) (*Table, er
 		i, ok := names[name]
 		if !ok || i < 0 {
 			_ = t.in.Close()
-			return nil, fmt.Errorf("finding columns: %q is not there, or there twice: %w", name, privacy.ErrInvalid)
+			return nil, noColumn(name)
 		}
 		t.at = append(t.at, i)
 	}
 	return t, nil
 }
 
+// ErrColumn is wrapped by the error about a file that does not have a column, or has it twice.
+var ErrColumn = errors.New("it is not there, or there twice")
+
 // Next returns the cells of the next row, in the order of the columns, and on which line it
 // begins. They are valid until the call after. Reason is set when the row does not read.
-// io.EOF ends the file.
+// io.EOF ends the file; an error that wraps [ErrColumn] ends NDJSON of which no row has one of
+// the columns.
 func (t *Table) Next() (cells []string, line int64, reason Reason, err error) {
 	record, line, reason, err := t.rows.next()
+	if errors.Is(err, io.EOF) {
+		return nil, line, "", t.end()
+	}
 	if err != nil || reason != "" {
 		return nil, line, reason, err
 	}
+	t.any = true
 	for i, at := range t.at {
 		t.cells[i] = record[at]
 	}
 	return t.cells, line, "", nil
+}
+
+// end is io.EOF, unless rows were read and none of them had one of the columns: NDJSON has no
+// header in which a name that is spelled wrong would be missed.
+func (t *Table) end() error {
+	if r, ok := t.rows.(*jsonReader); ok && t.any {
+		if i := slices.Index(r.seen, false); i >= 0 {
+			return noColumn(r.names[i])
+		}
+	}
+	return io.EOF
+}
+
+func noColumn(name string) error {
+	return fmt.Errorf("finding columns: %q: %w: %w", name, ErrColumn, privacy.ErrInvalid)
 }
 
 // Read is how many bytes of the file have been read.

@@ -88,3 +88,42 @@ func TestTableWantsItsColumnsOnce(t *testing.T) {
 		t.Errorf("a file of no known kind: %v", err)
 	}
 }
+
+// A name twice in one object says two things; a name in no object is spelled wrong.
+func TestTableOfObjects(t *testing.T) {
+	t.Parallel()
+	read := func(content string) (reasons []intake.Reason, err error) {
+		table, err := intake.OpenTable(t.Context(), memorySource("x.ndjson", []byte(content)), []string{"agreed", "in.a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = table.Close() }()
+		for {
+			_, _, reason, err := table.Next()
+			if err != nil {
+				return reasons, err
+			}
+			reasons = append(reasons, reason)
+		}
+	}
+	for line, want := range map[string]intake.Reason{
+		`{"agreed":"no","agreed":"yes","in":{"a":1}}`:             intake.BadJSON,
+		`{"agreed":"yes","in":{"a":1,"a":2}}`:                     intake.BadJSON,
+		`{"agreed":"no","\u0061greed":"yes","in":{"a":1}}`:        intake.BadJSON,
+		`{"agreed":"yes","in":{"a":1},"in":{"a":2}}`:              intake.BadJSON,
+		`{"agreed":"yes","in":{"a":1},"more":[{"b":1},{"b":2}]}`:  "",
+		`{"agreed":"ye\":s:","in":{"a":"\\"},"colon:":{":":":"}}`: "",
+	} {
+		reasons, err := read(line + "\n")
+		if !errors.Is(err, io.EOF) || len(reasons) != 1 || reasons[0] != want {
+			t.Errorf("%s: %q, %v", line, reasons, err)
+		}
+	}
+	_, err := read(`{"agred":"yes","in":{"a":1}}` + "\n" + `{"in":{"a":1}}` + "\n")
+	if !errors.Is(err, intake.ErrColumn) || !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), `"agreed"`) {
+		t.Errorf("a column that no row has: %v", err)
+	}
+	if _, err := read(`{"agreed":null,"in":{"a":1}}` + "\n" + `{"in":{}}` + "\n"); !errors.Is(err, io.EOF) {
+		t.Errorf("a column that some row has: %v", err)
+	}
+}
