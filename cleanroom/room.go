@@ -9,6 +9,9 @@ import (
 // RoomID names a room: lower-case letters, digits and underscores, at most 40.
 type RoomID string
 
+// Valid reports whether a room can have this name.
+func (id RoomID) Valid() bool { return isName(string(id)) }
+
 // PartyID names a party: a recipient of the catalogue, which is where the policies know its
 // relationship and its purposes from.
 type PartyID = privacy.RecipientID

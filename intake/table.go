@@ -71,7 +71,7 @@ func OpenTable(ctx context.Context, source Source, columns []string) (*Table, er
 }
 
 // ErrColumn is wrapped by the error about a file that does not have a column, or has it twice.
-var ErrColumn = errors.New("it is not there, or there twice")
+var ErrColumn = errors.New("is not there, or there twice")
 
 // Next returns the cells of the next row, in the order of the columns, and on which line it
 // begins. They are valid until the call after. Reason is set when the row does not read.
@@ -104,7 +104,7 @@ func (t *Table) end() error {
 }
 
 func noColumn(name string) error {
-	return fmt.Errorf("finding columns: %q: %w: %w", name, ErrColumn, privacy.ErrInvalid)
+	return fmt.Errorf("finding columns: %q %w: %w", name, ErrColumn, privacy.ErrInvalid)
 }
 
 // Read is how many bytes of the file have been read.

@@ -74,8 +74,8 @@ func (c *Config) check() error {
 		fault = "the contract is another party's"
 	case contract.Source != cleanroom.FromParty:
 		fault = "the contract is about the house's own people, whom the house draws itself"
-	case c.Room == "" || c.Epoch < 1:
-		fault = "a room and an epoch from 1 on are needed"
+	case !c.Room.Valid() || c.Epoch < 1:
+		fault = "a room, whose name has lower-case letters, digits and underscores, and an epoch from 1 on are needed"
 	case !slices.Contains(match.Kinds(), c.Identifier) || c.IdentifierColumn == "":
 		fault = "an identifier and its column are needed"
 	case c.ConsentColumn == "" || c.ConsentYes == "":

@@ -103,7 +103,7 @@ func OpenDelivery(dir string) (_ *Delivery, err error) {
 
 func (d *Delivery) open(dir, name string, digests []audit.Digest, chunks *int) error {
 	*chunks = len(digests)
-	file, err := os.Open(filepath.Join(dir, name))
+	file, err := openPlain(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("opening delivery: %w", err)
 	}

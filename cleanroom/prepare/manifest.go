@@ -170,6 +170,8 @@ func (m *Manifest) check() error {
 	switch {
 	case !slices.Contains(cleanroom.Matchings(), m.Matching):
 		fault = "an unknown way of matching"
+	case !m.Room.Valid():
+		fault = "a room that cannot have that name"
 	case m.ContractVersion < 1 || m.Epoch < 1:
 		fault = "a version or an epoch before the first one"
 	case m.Members < 1 || m.Members > MaximumMembers || m.Rows < m.Members && !m.StayAtHome() || m.Rows > MaximumRows:

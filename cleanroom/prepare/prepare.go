@@ -56,10 +56,18 @@ func Run(ctx context.Context, source intake.Source, dir string, c Config) (_ *Su
 	if err != nil {
 		return nil, err
 	}
+	_, missing := os.Lstat(dir)
 	begun, err := openState(dir, digestText(plan)+secret, c.Random)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		// What was refused before anything of it was written is no work to take up: the same
+		// directory will do when the file or the flags are mended.
+		if err != nil && begun.File == "" && errors.Is(err, privacy.ErrInvalid) {
+			err = abandon(err, dir, missing != nil)
+		}
+	}()
 	summary := &Summary{Resumed: begun.File != ""}
 	seed := [seedSize]byte(begun.Seed)
 	in, err := c.read(ctx, table, source.Size, filepath.Join(dir, spillDir), seed)
@@ -78,7 +86,7 @@ func Run(ctx context.Context, source intake.Source, dir string, c Config) (_ *Su
 	}
 	switch {
 	case m.Members < c.Minimum:
-		return nil, fmt.Errorf("preparing: the list has fewer than %d people who agree; it could not hide anybody: %w", c.Minimum, privacy.ErrInvalid)
+		return nil, fmt.Errorf("preparing: %d people agree and %d do not: fewer than %d could not hide anybody: %w", m.Members, in.refused, c.Minimum, privacy.ErrInvalid)
 	case !DeclaredFits(m.Declared, m.Members):
 		return nil, fmt.Errorf("preparing: the list has %d people, and %d were declared; it may have a sixth fewer than that, and none more: %w", m.Members, m.Declared, privacy.ErrInvalid)
 	}

@@ -105,7 +105,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"half a cent":         {header + row("a@example.com") + "b@example.com,yes,new,2026-01-05,1.005\n", nil, "line 3: not_provided spend"},
 		"a word for a number": {header + row("a@example.com") + "b@example.com,yes,new,2026-01-05,1e3\n", nil, "line 3: not_provided spend"},
 		"ragged":              {header + row("a@example.com") + "b@example.com,yes\n", nil, "line 3: ragged_row"},
-		"short":               {people(12), func(c *prepare.Config) { c.Minimum = 13; c.Declared = 13 }, "fewer than 13"},
+		"short":               {people(12), func(c *prepare.Config) { c.Minimum = 13; c.Declared = 13 }, "12 people agree and 0 do not: fewer than 13"},
 		"more than declared":  {people(13), nil, "13 people, and 12"},
 		"much fewer":          {people(9), nil, "9 people, and 12"},
 		"a list of one":       {header + row("a@example.com"), func(c *prepare.Config) { c.Minimum = 1; c.Declared = 1 }, "lists of one"},

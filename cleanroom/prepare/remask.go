@@ -40,7 +40,7 @@ func Remask(ctx context.Context, from, dir string, c RemaskConfig) (*Remasked, e
 	if m.Matching != cleanroom.MatchPair || m.Owner == c.Signer.Party() {
 		return nil, fmt.Errorf("masking once more: this is for another party's list in pair mode: %w", privacy.ErrInvalid)
 	}
-	in, err := os.Open(filepath.Join(from, MembersFile))
+	in, err := openPlain(filepath.Join(from, MembersFile))
 	if err != nil {
 		return nil, fmt.Errorf("opening members: %w", err)
 	}
@@ -53,7 +53,8 @@ func Remask(ctx context.Context, from, dir string, c RemaskConfig) (*Remasked, e
 			out.close()
 		}
 	}()
-	seen := make(map[match.Token]struct{}, m.Members)
+	// How many there are is what somebody else says: room is made for those who come.
+	seen := make(map[match.Token]struct{}, min(m.Members, ChunkSize))
 	for i, want := range m.MemberChunks {
 		tokens, err := readMembers(lines, want, m, i, seen)
 		if err != nil {
@@ -116,9 +117,22 @@ func ReadManifest(dir string, owner note.Verifier) ([]byte, *Manifest, error) {
 	return signed, m, err
 }
 
+// openPlain opens a file that came from somewhere else, and nothing that only looks like one:
+// a pipe would never end, or never begin.
+func openPlain(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no plain file: %w", filepath.Base(path), privacy.ErrInvalid)
+	}
+	return os.Open(path)
+}
+
 // readSmall reads a manifest or a statement.
 func readSmall(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := openPlain(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening manifest: %w", err)
 	}

@@ -104,10 +104,26 @@ func forget(dir string) error {
 	return syncDir(dir)
 }
 
-// replace writes a file at once, and durably.
+// abandon forgets what was begun and refused, with the directory if it was made for it.
+func abandon(refused error, dir string, made bool) error {
+	err := forget(dir)
+	if err == nil && made {
+		err = os.Remove(dir)
+	}
+	if err != nil {
+		return errors.Join(refused, err)
+	}
+	return refused
+}
+
+// replace writes a file at once, and durably. It makes the new one itself: what somebody else
+// has put in its place, a link perhaps, is not written through.
 func replace(dir, name string, content []byte) error {
 	path := filepath.Join(dir, name)
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
