@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/privacy"
@@ -73,32 +74,64 @@ func (d *FilingDesk) FileContract(ctx context.Context, by privacy.Principal, id 
 	if !slices.Contains(room.Datasets, ref) {
 		return nil, fault("/dataset", "the room does not let this dataset in")
 	}
-	if before, err := d.contractBefore(ctx, ref, signed); before != nil || err != nil {
-		return before, err
+	versions, err := d.register.registry.Contracts(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the contract: %w", err)
+	}
+	if before := findContract(versions, signed); before != nil {
+		return before, nil
+	}
+	if err := mayFile(versions, time.Now()); err != nil {
+		return nil, err
 	}
 	filed, receipt, err := d.register.AddContract(ctx, by, signed, owner, reason)
 	if err != nil {
 		// Perhaps somebody has filed the same at the same time.
-		if before, findErr := d.contractBefore(ctx, ref, signed); before != nil && findErr == nil {
-			return before, nil
+		if versions, findErr := d.register.registry.Contracts(ctx, ref); findErr == nil {
+			if before := findContract(versions, signed); before != nil {
+				return before, nil
+			}
 		}
 		return nil, err
 	}
 	return &ContractFiling{Contract: filed, Receipt: receipt}, nil
 }
 
-// contractBefore finds these bytes among what was filed; nil if they are not there.
-func (d *FilingDesk) contractBefore(ctx context.Context, ref DatasetRef, signed []byte) (*ContractFiling, error) {
-	versions, err := d.register.registry.Contracts(ctx, ref)
-	if err != nil {
-		return nil, fmt.Errorf("looking for the contract: %w", err)
-	}
+// What a party files is kept for ever and shown to all: this bounds it. Whoever runs the house
+// may enter more.
+const (
+	// FiledADay is how many versions a contract may have within a day, FiledVersions how many
+	// there may be in all, and FiledTemplates how many templates a room may have.
+	FiledADay      = 20
+	FiledVersions  = 200
+	FiledTemplates = 500
+)
+
+// mayFile refuses a further version of a contract that has too many.
+func mayFile(versions []*FiledContract, now time.Time) error {
+	today := 0
 	for _, v := range versions {
-		if bytes.Equal(v.Note, signed) {
-			return &ContractFiling{Contract: v, Repeated: true}, nil
+		if now.Sub(v.AddedAt) < 24*time.Hour {
+			today++
 		}
 	}
-	return nil, nil
+	switch {
+	case len(versions) >= FiledVersions:
+		return fault("/version", fmt.Sprintf("there are %d versions: the house enters a further one", FiledVersions))
+	case today >= FiledADay:
+		return fault("/version", fmt.Sprintf("there were %d versions within a day: file the next one tomorrow, or have the house enter it", FiledADay))
+	}
+	return nil
+}
+
+// findContract finds these bytes among what was filed; nil if they are not there.
+func findContract(versions []*FiledContract, signed []byte) *ContractFiling {
+	for _, v := range versions {
+		if bytes.Equal(v.Note, signed) {
+			return &ContractFiling{Contract: v, Repeated: true}
+		}
+	}
+	return nil
 }
 
 // FileTemplate files a template of the room, for a party that has signed it. Its errors are
@@ -115,9 +148,13 @@ func (d *FilingDesk) FileTemplate(ctx context.Context, by privacy.Principal, id 
 	if !slices.Contains(opened.Signers, by.Recipient) {
 		return nil, d.deny(ctx, by, room, opened.Digest, CheckSigner)
 	}
-	before, err := d.templateNow(ctx, opened)
+	list, err := d.register.registry.Templates(ctx, opened.Template.Query.Room)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("looking for the template: %w", err)
+	}
+	before := findTemplate(list, opened)
+	if before == nil && len(list) >= FiledTemplates {
+		return nil, fault("/version", fmt.Sprintf("the room has %d templates: the house enters a further one", FiledTemplates))
 	}
 	if before != nil && isSubset(opened.Signers, before.Signers) {
 		return &TemplateFiling{Template: before, Repeated: true}, nil
@@ -139,10 +176,14 @@ func (d *FilingDesk) templateNow(ctx context.Context, t *SignedTemplate) (*Signe
 	if err != nil {
 		return nil, fmt.Errorf("looking for the template: %w", err)
 	}
+	return findTemplate(list, t), nil
+}
+
+func findTemplate(list []*SignedTemplate, t *SignedTemplate) *SignedTemplate {
 	if i := slices.IndexFunc(list, func(s *SignedTemplate) bool { return s.Digest == t.Digest }); i >= 0 {
-		return list[i], nil
+		return list[i]
 	}
-	return nil, nil
+	return nil
 }
 
 func isSubset(some, of []PartyID) bool {

@@ -322,13 +322,23 @@ func (r *Register) judgeContract(ctx context.Context, c *Contract) error {
 		return fault("/owner", "this recipient is not in the catalogue")
 	}
 	for i, purpose := range c.Purposes {
-		decision, err := revision.DecideRoom(ctx, AdmissionFacts(c, purpose))
+		facts := AdmissionFacts(c, purpose)
+		decision, err := revision.DecideRoom(ctx, facts)
 		if err != nil {
 			return fmt.Errorf("asking the policies: %w", err)
 		}
-		if !decision.Allow {
-			return withinList("purposes", i, fault("", "the policies refuse such a dataset: "+strings.Join(decision.Failed, ", ")))
+		if decision.Allow {
+			continue
 		}
+		reason := "the policies refuse such a dataset: " + strings.Join(decision.Failed, ", ")
+		place, err := refusedPlace(ctx, revision, facts, decision.Failed)
+		if err != nil {
+			return fmt.Errorf("asking the policies: %w", err)
+		}
+		if place != "" {
+			reason += ", because of " + place
+		}
+		return withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))
 	}
 	return nil
 }

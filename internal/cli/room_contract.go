@@ -35,7 +35,7 @@ func (a *app) roomContractDraft() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "draft PARTY.DATASET", Short: "Print a contract to fill in", Args: cobra.ExactArgs(1),
 		Long: `Print a contract with the defaults of this program and a column of each kind, to be edited by
-the owner of the data. It needs no house. docs/cleanroom.md says what each field means.`,
+the owner of the data. It needs no house. docs/spec/room.md says what each field means.`,
 		Example: `  mahrem room contract draft brand_partner.audience > audience.json`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			ref, err := cleanroom.ParseDatasetRef(args[0])
@@ -95,7 +95,7 @@ what mahrem room contract add takes.`,
 		if err := needs(cmd, "key", "out"); err != nil {
 			return err
 		}
-		signer, err := a.readSigner(key)
+		signer, err := a.partySigner(key)
 		if err != nil {
 			return err
 		}
@@ -121,15 +121,6 @@ what mahrem room contract add takes.`,
 	}
 	a.jsonFlag(cmd)
 	return cmd
-}
-
-// readSigner reads the secret half of a party's key.
-func (a *app) readSigner(file string) (*cleanroom.Signer, error) {
-	text, err := a.readSmall(file, maxKeyFile)
-	if err != nil {
-		return nil, usagef("--key: %w", err)
-	}
-	return cleanroom.ParseSigner(string(text))
 }
 
 func (a *app) roomContractAdd() *cobra.Command {

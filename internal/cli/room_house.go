@@ -33,6 +33,22 @@ type houseClient struct {
 	base   *url.URL
 	token  string
 	client *http.Client
+	// patience is how long the house may say nothing: to a small call, or while it is sent to.
+	patience time.Duration
+	// admitting is how long it may take to let in what has come.
+	admitting time.Duration
+}
+
+// The house answers within seconds, but for a delivery that has come: letting it in may take it
+// an hour.
+const (
+	housePatience = 2 * time.Minute
+	admitPatience = time.Hour + 5*time.Minute
+)
+
+// roomPath is a path of the house's API about a room.
+func roomPath(room cleanroom.RoomID, rest string) string {
+	return "/v1/rooms/" + url.PathEscape(string(room)) + "/" + rest
 }
 
 func (a *app) houseClient(f *houseFlags) (*houseClient, error) {
@@ -48,13 +64,18 @@ func (a *app) houseClient(f *houseFlags) (*houseClient, error) {
 	return &houseClient{base, strings.TrimSpace(string(token)), &http.Client{
 		// A token must not go to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}, housePatience, admitPatience}, nil
 }
 
 // maxAnswer bounds what the house may answer.
 const maxAnswer = 1 << 20
 
-// post sends a body and decodes the answer into out.
+// wait ends a call to a house that says nothing.
+func (c *houseClient) wait(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.patience, fmt.Errorf("no answer within %s", c.patience))
+}
+
+// post sends a body and decodes the answer into out. It is for the context to end it.
 func (c *houseClient) post(ctx context.Context, path, contentType string, body io.Reader, size int64, out any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), body)
 	if err != nil {
@@ -68,6 +89,8 @@ func (c *houseClient) post(ctx context.Context, path, contentType string, body i
 // get decodes an answer into out. What is not there is an error that wraps
 // [privacy.ErrNotFound].
 func (c *houseClient) get(ctx context.Context, path string, out any) error {
+	ctx, cancel := c.wait(ctx)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath(path).String(), nil)
 	if err != nil {
 		return fmt.Errorf("calling the house: %w", err)
@@ -114,11 +137,15 @@ func refusalOf(status int, text []byte) error {
 			Pointer string `json:"pointer"`
 			Reason  string `json:"reason"`
 		} `json:"errors"`
+		Checks []string `json:"checks"`
 	}
 	_ = json.Unmarshal(text, &problem) // without a problem document the status must do
 	r := &refusal{text: fmt.Sprintf("the house refuses: %d %s", status, problem.Title)}
 	for _, e := range problem.Errors {
 		r.text += "; " + strings.TrimSpace(e.Pointer+" "+e.Reason)
+	}
+	if len(problem.Checks) > 0 {
+		r.text += "; it does not pass " + strings.Join(problem.Checks, ", ")
 	}
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -136,6 +163,12 @@ func refusalOf(status int, text []byte) error {
 // evaluateTries is how often a batch is sent that did not come through.
 const evaluateTries = 3
 
+func (c *houseClient) evaluateOnce(ctx context.Context, room cleanroom.RoomID, body []byte, answer any) error {
+	ctx, cancel := c.wait(ctx)
+	defer cancel()
+	return c.post(ctx, roomPath(room, "oprf:evaluate"), "application/json", bytes.NewReader(body), int64(len(body)), answer)
+}
+
 // evaluate has the house mask blindly.
 func (c *houseClient) evaluate(room cleanroom.RoomID, dataset cleanroom.DatasetID, members int64) match.Evaluate {
 	return func(ctx context.Context, epoch int, blinded [][]byte) (match.Evaluation, error) {
@@ -152,7 +185,7 @@ func (c *houseClient) evaluate(room cleanroom.RoomID, dataset cleanroom.DatasetI
 			Proof    []byte   `json:"proof"`
 		}
 		for try := 1; ; try++ {
-			err := c.post(ctx, "/v1/rooms/"+string(room)+"/oprf:evaluate", "application/json", bytes.NewReader(body), int64(len(body)), &answer)
+			err := c.evaluateOnce(ctx, room, body, &answer)
 			if err == nil {
 				return match.Evaluation{Elements: answer.Elements, Proof: answer.Proof}, nil
 			}

@@ -101,20 +101,32 @@ func drawn(n int) []byte {
 	return b
 }
 
-// partySigner reads the key by which a party signs.
-func (a *app) partySigner(path string) (*cleanroom.Signer, error) {
+// readSecret reads a file with a secret, which nobody but its owner may be able to read.
+func (a *app) readSecret(flag, path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && path != "-" && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("--%s: %s can be read by others than its owner; run: chmod 600 %[2]s", flag, path)
+	}
 	text, err := a.readSmall(path, maxKeyFile)
 	if err != nil {
-		return nil, usagef("--key: %w", err)
+		return nil, usagef("--%s: %w", flag, err)
+	}
+	return text, nil
+}
+
+// partySigner reads the key by which a party signs.
+func (a *app) partySigner(path string) (*cleanroom.Signer, error) {
+	text, err := a.readSecret("key", path)
+	if err != nil {
+		return nil, err
 	}
 	return cleanroom.ParseSigner(string(text))
 }
 
 // sharedSecret reads what parties share.
 func (a *app) sharedSecret(flag, path string) ([]byte, error) {
-	text, err := a.readSmall(path, maxKeyFile)
+	text, err := a.readSecret(flag, path)
 	if err != nil {
-		return nil, usagef("--%s: %w", flag, err)
+		return nil, err
 	}
 	secret, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(secret) != match.MinSecret {
@@ -129,9 +141,9 @@ func (a *app) pairKey(salt, secret string) (*match.Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := a.readSmall(secret, maxKeyFile)
+	text, err := a.readSecret("pair-file", secret)
 	if err != nil {
-		return nil, usagef("--pair-file: %w", err)
+		return nil, err
 	}
 	pair, err := match.NewPair(match.PairSalt(shared), strings.TrimSpace(string(text)))
 	if err != nil {

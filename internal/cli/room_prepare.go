@@ -87,6 +87,9 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 			config.Progress = stages.set
 			summary, err := prepare.Run(cmd.Context(), source, f.output, config)
 			stages.finish()
+			if hint := prepareHint(err); hint != "" {
+				return fmt.Errorf("%w; %s", err, hint)
+			}
 			if errors.Is(err, privacy.ErrConflict) {
 				return fmt.Errorf("%s: %w; a run that was broken off goes on with the same file and flags, and with others in another --output", f.output, err)
 			}
@@ -135,6 +138,21 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 	flags.StringVarP(&f.output, "output", "o", "", "directory to make, or in which this was begun (required)")
 	a.jsonFlag(cmd)
 	return cmd
+}
+
+// prepareHint is what may be done about a file that is refused.
+func prepareHint(err error) string {
+	if errors.Is(err, intake.ErrColumn) {
+		return "--column CONTRACT=FILE names a column that the file calls otherwise; columns of CSV stand in its first line, with commas between them"
+	}
+	refused, ok := errors.AsType[*prepare.Refusal](err)
+	switch {
+	case !ok:
+		return ""
+	case slices.ContainsFunc(refused.Faults, func(f prepare.Fault) bool { return f.Reason == prepare.Duplicate }):
+		return "with --many-rows a person may have several rows"
+	}
+	return "--drop-bad-rows leaves such rows out; not_provided is a value that the contract does not have"
 }
 
 func (a *app) prepareConfig(cmd *cobra.Command, f *prepareFlags) (c prepare.Config, err error) {

@@ -56,15 +56,28 @@ Work that breaks off is taken up when the same command is run again.`,
 			if err != nil {
 				return err
 			}
+			_, list, err := prepare.ReadManifest(args[0], verifier)
+			if err != nil {
+				return err
+			}
 			document := struct {
 				Directory string `json:"directory"`
+				Dataset   string `json:"dataset"`
+				Room      string `json:"room"`
+				Epoch     int    `json:"epoch"`
+				Members   int    `json:"members"`
 				Manifest  string `json:"manifest"`
 				Chunks    int    `json:"chunks"`
-			}{output, fmt.Sprintf("%x", statement.Manifest), len(statement.MemberChunks)}
+			}{
+				output, string(list.Owner) + "." + string(list.Dataset), string(list.Room), list.Epoch, list.Members,
+				fmt.Sprintf("%x", statement.Manifest), len(statement.MemberChunks),
+			}
 			return a.screen.print(document, func(w io.Writer) {
 				t := table{}
 				t.add("masked once more", output)
 				t.add("list of", string(party))
+				t.add("dataset", fmt.Sprintf("%s, for epoch %d of %s", document.Dataset, document.Epoch, document.Room))
+				t.add("members", strconv.Itoa(document.Members))
 				t.add("manifest", document.Manifest)
 				t.add("chunks", strconv.Itoa(document.Chunks))
 				t.writeTo(w, "")

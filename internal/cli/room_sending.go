@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/url"
 	"time"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/cleanroom/prepare"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -35,7 +35,7 @@ type standingDocument struct {
 // run sends until all is there. Each try begins where the house stands; those without any
 // progress are counted, and waited for longer and longer.
 func (s *sending) run(ctx context.Context) (*admittedDocument, error) {
-	path := "/v1/rooms/" + url.PathEscape(s.delivery.Room) + "/snapshots"
+	path := roomPath(cleanroom.RoomID(s.delivery.Room), "snapshots")
 	best, failed := -1, 0
 	for {
 		document, chunk, err := s.once(ctx, path)
@@ -77,7 +77,19 @@ func (s *sending) once(ctx context.Context, path string) (*admittedDocument, int
 	}
 	document := &admittedDocument{}
 	before := s.delivery.Size - size
-	told := &told{in: body, tell: func(n int64) { s.bar.set(max(before, 0)+n, s.delivery.Size) }}
+	// A house that takes nothing more is one whose line broke.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(s.client.patience, func() { cancel(errors.New("nothing more is taken, or answered")) })
+	defer silence.Stop()
+	told := &told{in: body, tell: func(n int64) {
+		s.bar.set(max(before, 0)+n, s.delivery.Size)
+		if n < size {
+			silence.Reset(s.client.patience)
+		} else {
+			silence.Reset(s.client.admitting)
+		}
+	}}
 	err = s.client.post(ctx, path, "application/x-ndjson", told, size, document)
 	return document, chunk, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,7 +139,7 @@ func TestSendingGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			var waits []time.Duration
-			s := &sending{client: &houseClient{base, "token", listening.Client()}, delivery: d, bar: &bar{}, tries: 3, wait: func(_ context.Context, while time.Duration) error {
+			s := &sending{client: &houseClient{base, "token", listening.Client(), time.Minute, time.Minute}, delivery: d, bar: &bar{}, tries: 3, wait: func(_ context.Context, while time.Duration) error {
 				waits = append(waits, while)
 				return nil
 			}}
@@ -171,5 +173,60 @@ func TestSendingGoesOn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A house that takes a call and says nothing more does not hold up the party for ever, and the
+// call may be made again.
+func TestASilentHouseIsGivenUp(t *testing.T) {
+	t.Parallel()
+	silent := make(chan struct{})
+	var answers atomic.Bool
+	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/snapshots/") && answers.Load() {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		<-silent
+	}))
+	defer listening.Close()
+	defer close(silent)
+	base, err := url.Parse(listening.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &houseClient{base, "token", listening.Client(), 50 * time.Millisecond, 50 * time.Millisecond}
+	_, filing := client.file(t.Context(), roomPath("spring", "contracts"), nil, []byte("note"))
+	_, evaluating := client.evaluate("spring", "audience", 3)(t.Context(), 1, nil)
+	d := mustPrepared(t)
+	line := &sending{client: client, delivery: d, bar: &bar{}}
+	_, _, asking := line.once(t.Context(), roomPath("spring", "snapshots"))
+	client.patience = time.Minute // for what is asked before
+	answers.Store(true)
+	_, _, sending := line.once(t.Context(), roomPath("spring", "snapshots"))
+	client.patience = 50 * time.Millisecond
+	for what, err := range map[string]error{
+		"reading": client.get(t.Context(), "/v1/rooms", &struct{}{}), "filing": filing, "evaluating": evaluating, "asking": asking, "sending": sending,
+	} {
+		if !errors.Is(err, privacy.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// What is not allowed is told with the checks that it does not pass.
+func TestRefusalsNameTheirChecks(t *testing.T) {
+	t.Parallel()
+	err := refusalOf(http.StatusForbidden, []byte(`{"type":"urn:mahrem:problem:room-denied","title":"No.","checks":["room_member","room.role"]}`))
+	if !strings.Contains(err.Error(), "room_member, room.role") {
+		t.Error(err)
+	}
+}
+
+// A name of a room does not lead anywhere else.
+func TestRoomPathStaysInRooms(t *testing.T) {
+	t.Parallel()
+	if got := roomPath("../x?y#z", "snapshots"); got != "/v1/rooms/..%2Fx%3Fy%23z/snapshots" {
+		t.Error(got)
 	}
 }

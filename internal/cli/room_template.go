@@ -50,7 +50,7 @@ it. This happens at the party: it needs no house, and the key goes nowhere.`,
 		if err := needs(cmd, "key", "out"); err != nil {
 			return err
 		}
-		signer, err := a.readSigner(key)
+		signer, err := a.partySigner(key)
 		if err != nil {
 			return err
 		}

@@ -230,6 +230,7 @@ mahrem room close = room.closed
 mahrem room contract add = contract.signed
 mahrem room contract draft - prints a form
 mahrem room contract list - shows settings that their owners have signed
+mahrem room contract send - brings a file to a house; what that leaves is in its log
 mahrem room contract show - shows settings that their owners have signed
 mahrem room contract sign - works at a party, with a file and the party's key
 mahrem room draw = snapshot.admitted | snapshot.drawn (key.created room.evaluated room.denied snapshot.dropped)
@@ -250,6 +251,7 @@ mahrem room show ~ key.created
 mahrem room snapshots - shows which datasets are in a room, as their owners declared them
 mahrem room template add = template.signed
 mahrem room template list - shows settings that parties have signed
+mahrem room template send - brings a file to a house; what that leaves is in its log
 mahrem room template sign - works at a party, with a file and the party's key
 mahrem room uplift - compares two answers that somebody was given
 mahrem serve = server.started + server.stopped
