@@ -311,7 +311,7 @@ func (s *DrawStore) Present(ctx context.Context, snapshot cleanroom.SnapshotID) 
 	return found, nil
 }
 
-// Look reads what is held of people, as [DrawStore.Put] does, and changes nothing.
+// Look implements [draw.Store].
 func (s *DrawStore) Look(ctx context.Context, wanted draw.Wanted, people []privacy.DataSubjectID) (held []draw.Held, at time.Time, err error) {
 	err = s.db.inTx(ctx, func(tx pgx.Tx) (err error) {
 		held, at, err = s.hold(ctx, tx, wanted, people)

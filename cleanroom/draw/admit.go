@@ -19,21 +19,25 @@ func (r *run) admit(ctx context.Context, at time.Time, held []Held) ([]Member, e
 	var members []Member
 	var seeds []match.Seed
 	for i := range held {
-		member, identifier, err := r.member(at, &held[i])
-		switch {
-		case errors.Is(err, privacy.ErrDamaged):
-			continue // what does not open is nobody's
-		case err != nil:
-			return nil, err
-		case len(member.Rows) == 0:
+		e, err := r.eligible(at, &held[i])
+		// What does not open is nobody's. Whose identifier has become another one is not known
+		// to be alone with it.
+		if errors.Is(err, privacy.ErrDamaged) || err == nil && (e == nil || r.holders[e.seed] != e.DataSubject) {
 			continue
 		}
-		seed := r.matcher.Seed(identifier)
-		if _, seen := r.seen[seed]; seen {
-			continue // of several people who share an identifier, one is drawn
+		if err != nil {
+			return nil, err
 		}
-		r.seen[seed] = struct{}{}
-		members, seeds = append(members, member), append(seeds, seed)
+		rows, err := r.rowsOf(e)
+		if errors.Is(err, privacy.ErrDamaged) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 {
+			members, seeds = append(members, Member{DataSubject: e.DataSubject, Rows: rows}), append(seeds, e.seed)
+		}
 	}
 	tokens, err := r.matcher.Mask(ctx, seeds)
 	if err != nil {
@@ -63,48 +67,60 @@ func (r *run) admit(ctx context.Context, at time.Time, held []Held) ([]Member, e
 	return members, err
 }
 
-// member makes the rows of somebody whose consent covers the purpose; without rows they are
-// not drawn.
-func (r *run) member(at time.Time, held *Held) (m Member, identifier privacy.Plain, err error) {
+// eligible is somebody whose consent covers the purpose, and who has an identifier.
+type eligible struct {
+	*Held
+	key       *vault.PersonKey
+	seed      match.Seed
+	attribute func(privacy.AttributeName) string
+}
+
+// eligible opens somebody's records, and returns nil if they are not.
+func (r *run) eligible(at time.Time, held *Held) (*eligible, error) {
 	key, err := r.Vault.OpenPersonKey(held.DataSubject, held.WrappedKey, vault.UseRoom)
 	if err != nil {
-		return m, identifier, err
+		return nil, err
 	}
 	r.opened++
 	records := map[privacy.DataCategory]vault.Record{}
 	for i := range held.Records {
 		s := &held.Records[i]
 		if records[s.Category], err = key.OpenRecord(s.Category, s.Version, s.Sealed); err != nil {
-			return m, identifier, err
+			return nil, err
 		}
 	}
 	held.Standing.Core = records[Core]
 	if !r.rules.Covers(r.purpose, CategoriesOf(r.contract), &held.Standing, at) {
-		return m, identifier, nil
+		return nil, nil
 	}
 	attribute := func(name privacy.AttributeName) string { return valueOf(&r.rules, records, name, at) }
 	raw := attribute(r.order.Mapping.Identifier.Attribute)
 	if raw == "" {
-		return m, identifier, nil
+		return nil, nil
 	}
-	identifier, err = match.Normalize(privacy.Identifier{Kind: r.order.Mapping.Identifier.Kind, Value: privacy.NewPlain(raw)})
+	identifier, err := match.Normalize(privacy.Identifier{Kind: r.order.Mapping.Identifier.Kind, Value: privacy.NewPlain(raw)})
 	if errors.Is(err, privacy.ErrInvalid) {
-		return m, identifier, nil // by what has no normal form nobody can be found
+		return nil, nil // by what has no normal form nobody can be found
 	}
 	if err != nil {
-		return m, identifier, err
+		return nil, err
 	}
+	return &eligible{held, key, r.matcher.Seed(identifier), attribute}, nil
+}
+
+// rowsOf makes somebody's rows; without any they are not drawn.
+func (r *run) rowsOf(e *eligible) ([]Row, error) {
 	var events []vault.EventView
-	for i := range held.Chunks {
-		c := &held.Chunks[i]
-		if events, err = key.OpenChunkViews(events, r.order.Mapping.Stream, c.Number, c.Version, c.Sealed); err != nil {
-			return m, identifier, err
+	var err error
+	for i := range e.Chunks {
+		c := &e.Chunks[i]
+		if events, err = e.key.OpenChunkViews(events, r.order.Mapping.Stream, c.Number, c.Version, c.Sealed); err != nil {
+			return nil, err
 		}
 	}
-	m.DataSubject = held.DataSubject
-	rows := encoder{r.order.Mapping, r.contract}
-	m.Rows, _ = rows.rows(attribute, events)
-	return m, identifier, nil
+	encoder := encoder{r.order.Mapping, r.contract}
+	rows, _ := encoder.rows(e.attribute, events)
+	return rows, nil
 }
 
 // valueOf is the one undisputed value of an attribute that is not too old, or nothing.

@@ -72,6 +72,8 @@ type Store interface {
 	// Candidates returns everybody of whom the ledger has a yes to a purpose, whatever has
 	// become of it.
 	Candidates(ctx context.Context, purpose privacy.Purpose) ([]privacy.DataSubjectID, error)
+	// Look reads what Put would, and changes nothing.
+	Look(ctx context.Context, wanted Wanted, people []privacy.DataSubjectID) (held []Held, at time.Time, err error)
 	// Put locks those of the people who are there and not restricted, so that nobody records
 	// a choice of theirs, restricts or erases them; it reads what was committed by then, and
 	// commits what admit makes of it, in no order that tells who is who. What admit returned
@@ -137,7 +139,10 @@ type Order struct {
 	// it calls commit when the list is there, and does not give it away if that fails.
 	Pair *match.Pair
 	Hand func(list List, commit func(manifest audit.Digest) error) error
-	// Progress, if not nil, hears how many of how many people were looked at.
+	// Looking, if not nil, hears how many of how many people were looked at, to find out who of
+	// them may be drawn and shares an identifier with nobody else who may.
+	Looking func(done, total int64)
+	// Progress does of how many of those who had been looked at again, and drawn.
 	Progress func(done, total int64)
 	// Masking does of how many who were drawn, in oprf mode.
 	Masking func(done, total int64)
@@ -156,11 +161,12 @@ type Drawn struct {
 	Receipt       audit.Receipt
 }
 
-// Draw draws everybody whose consent covers the room's purpose, and admits the snapshot
-// together with the entry. It replaces the dataset that waits for the next match. In pair mode
-// the snapshot is admitted when the other party has masked the list once more and brought it
-// to the house; until then whoever leaves is gone from it as well. What is not allowed has its
-// entry in the log and is a [cleanroom.Denied]; nobody was looked at then.
+// Draw draws everybody whose consent covers the room's purpose and who shares their identifier
+// with nobody else whose consent does, and admits the snapshot together with the entry. It
+// replaces the dataset that waits for the next match. In pair mode the snapshot is admitted when
+// the other party has masked the list once more and brought it to the house; until then whoever
+// leaves is gone from it as well. What is not allowed has its entry in the log and is a
+// [cleanroom.Denied]; nobody was looked at then.
 func (d *Drawer) Draw(ctx context.Context, by privacy.Principal, order Order) (Drawn, error) {
 	run, err := d.prepare(ctx, by, order)
 	if err != nil {
@@ -191,7 +197,8 @@ type run struct {
 	wanted   Wanted
 	digest   audit.Digest
 
-	seen          map[match.Seed]struct{}
+	// holders has who is alone with an identifier; nobody is if several have it.
+	holders       map[match.Seed]privacy.DataSubjectID
 	kept          []kept // in modes in which tokens come later
 	opened        int
 	members, rows int64
@@ -202,7 +209,7 @@ func (d *Drawer) prepare(ctx context.Context, by privacy.Principal, order Order)
 	if policy == nil {
 		return nil, fmt.Errorf("without active policies: %w", privacy.ErrUnavailable)
 	}
-	r := &run{Config: &d.config, by: by, order: order, seen: map[match.Seed]struct{}{}}
+	r := &run{Config: &d.config, by: by, order: order}
 	if err := r.find(ctx); err != nil {
 		return nil, err
 	}
@@ -256,10 +263,6 @@ func (r *run) draw(ctx context.Context) (Drawn, error) {
 	if err != nil {
 		return Drawn{}, err
 	}
-	// In the order of ids, the order of seats would give them away.
-	if err := shuffle(r.Random, len(people), func(i, j int) { people[i], people[j] = people[j], people[i] }); err != nil {
-		return Drawn{}, err
-	}
 	if r.digest, err = r.manifest(); err != nil {
 		return Drawn{}, err
 	}
@@ -282,6 +285,10 @@ func (r *run) ended() audit.Event {
 }
 
 func (r *run) fill(ctx context.Context, people []privacy.DataSubjectID) (Drawn, error) {
+	people, err := r.alone(ctx, people)
+	if err != nil {
+		return Drawn{}, err
+	}
 	total := int64(len(people))
 	for chunk := range slices.Chunk(people, r.Chunk) {
 		err := r.Store.Put(ctx, r.stay, r.wanted, chunk, func(at time.Time, held []Held) ([]Member, error) { return r.admit(ctx, at, held) })

@@ -146,17 +146,17 @@ func TestHouseInARoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen int64
+	var seen, again int64
 	drawn, err := drawer.Draw(t.Context(), Operator("tester"), draw.Order{
 		Room: "spring", Dataset: cleanroom.DatasetRef{Owner: "retail_media", Dataset: "homes"}, Mapping: mapping,
-		Progress: func(done, _ int64) { seen = done },
+		Looking: func(done, _ int64) { seen = done }, Progress: func(done, _ int64) { again = done },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Of seven who once agreed one has withdrawn and one is a child.
-	if drawn.Members != 5 || drawn.Rows != 5 || seen != 7 {
-		t.Errorf("%d members with %d rows of %d people", drawn.Members, drawn.Rows, seen)
+	if drawn.Members != 5 || drawn.Rows != 5 || seen != 7 || again != 5 {
+		t.Errorf("%d members with %d rows of %d people, %d of whom were looked at again", drawn.Members, drawn.Rows, seen, again)
 	}
 	if entry, index := last(t, house); entry.Kind != audit.SnapshotAdmitted || index != drawn.Receipt.Index() || entry.Purpose != "campaign_measurement" {
 		t.Errorf("entry %d: %s", index, entry.Kind)

@@ -119,12 +119,30 @@ func (w *way) must(err error) {
 	}
 }
 
-// load brings the house's people in, all of whom agree.
+// sharers have an address that somebody else in the house has, too, but for case. The first five
+// agree, and are left out; nobody is because of the others, who never agreed or is a child.
+var sharers = []struct{ email, born string }{
+	{"home0@example.com", "1980-05-01"},
+	{"Home0@example.com", "1981-05-01"},
+	{"home1@example.com", "1980-05-01"},
+	{"home1@Example.com", "1981-05-01"},
+	{"home1@example.com", "1982-05-01"},
+	{"p0@example.com", "2021-05-01"},
+	{"p1@example.com", "1980-05-01"},
+}
+
+// load brings the house's people in, all of whom agree, and sharers.
 func (w *way) load() {
 	w.t.Helper()
 	var lines strings.Builder
+	person := func(i int, email, born string) {
+		fmt.Fprintf(&lines, `{"identifiers":[{"kind":"customer_number","value":"K-%d"}],"jurisdiction":"CZ","attributes":{"email":"%s","loyalty_tier":"%s","birth_date":"%s"}}`+"\n", i, email, tierOf(i), born)
+	}
 	for i := range wayPeople {
-		fmt.Fprintf(&lines, `{"identifiers":[{"kind":"customer_number","value":"K-%d"}],"jurisdiction":"CZ","attributes":{"email":"P%d@Example.com","loyalty_tier":"%s","birth_date":"1980-05-01"}}`+"\n", i, i, tierOf(i))
+		person(i, fmt.Sprintf("P%d@Example.com", i), "1980-05-01")
+	}
+	for i, s := range sharers {
+		person(wayPeople+i, s.email, s.born)
 	}
 	result, err := w.house.Loader.LoadStream(w.t.Context(), strings.NewReader(lines.String()), intake.StreamOptions{Principal: Operator("tester")})
 	if err != nil || len(result.Rejects) > 0 {
@@ -139,6 +157,13 @@ func (w *way) load() {
 		if mathrand.IntN(4) > 0 {
 			w.common[i] = true
 		}
+	}
+	for i := range len(sharers) - 1 {
+		id, err := w.house.People.ResolveIdentifier(w.t.Context(), customer(wayPeople+i))
+		w.must(err)
+		w.people = append(w.people, id)
+		_, err = w.house.Consent.Grant(w.t.Context(), Operator("tester"), w.change(wayPeople+i))
+		w.must(err)
 	}
 }
 
@@ -212,7 +237,8 @@ func (w *way) post(path, contentType string, body []byte) (int, []byte) {
 	return response.StatusCode, text
 }
 
-// prepare has the brand prepare those in common and 60 strangers, and returns the directory.
+// prepare has the brand prepare those in common, two homes that several share, and 58 strangers,
+// and returns the directory.
 func (w *way) prepare(change func(*prepare.Config)) string {
 	w.t.Helper()
 	lines := []string{}
@@ -221,7 +247,8 @@ func (w *way) prepare(change func(*prepare.Config)) string {
 			lines = append(lines, fmt.Sprintf("p%d@example.com,yes,%s", i, tierOf(i)))
 		}
 	}
-	for i := range 60 {
+	lines = append(lines, "home0@example.com,yes,gold", "home1@example.com,yes,gold")
+	for i := range 58 {
 		lines = append(lines, fmt.Sprintf("stranger%d@example.com,yes,gold", i))
 	}
 	mathrand.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
@@ -306,7 +333,7 @@ func (w *way) countOf(sql string, arguments ...any) int {
 
 // TestFourWaysFindTheSamePeople goes each way from the house's own people and a party's file
 // to an answer: whoever is on both lists and has not withdrawn is matched, with the rows that
-// are theirs, and nobody else is.
+// are theirs, and nobody else is; whoever shares an address with others who agreed is in none.
 func TestFourWaysFindTheSamePeople(t *testing.T) {
 	t.Parallel()
 	for _, matching := range cleanroom.Matchings() {
@@ -319,6 +346,13 @@ func TestFourWaysFindTheSamePeople(t *testing.T) {
 			w.must(err)
 			if drawn.Members != wayPeople || drawn.Waiting != (matching == cleanroom.MatchPair) || drawn.Receipt.IsZero() {
 				t.Errorf("drawn: %+v", drawn)
+			}
+			for i, id := range w.people[wayPeople:] {
+				for _, table := range []string{"presence", "stay"} { // not even for a moment
+					if n := w.countOf(`select count(*) from cleanroom.`+table+` where data_subject_id = $1`, [16]byte(id)); n != 0 {
+						t.Errorf("sharer %d has %d rows in %s", i, n, table)
+					}
+				}
 			}
 			w.withdraw() // before anything comes back
 			if matching == cleanroom.MatchPair {

@@ -40,8 +40,10 @@ func (a *app) roomDraw() *cobra.Command {
 		Use: "draw ROOM OWNER.DATASET --map FILE", Short: "Bring the house's own people into a room", Args: cobra.ExactArgs(2),
 		Long: `Draw everybody whose consent covers the room's purpose right now: granted on every channel,
 nothing objected to, processing not restricted, of an age that the purpose admits, and
-explicit where purpose or law ask for that. What is drawn waits for the next match and
-takes the place of what was drawn before.
+explicit where purpose or law ask for that. Whoever shares the identifier with somebody else
+of whom that is true is left out, and so is the other one: otherwise one person who comes or
+goes would put another one in or out. What is drawn waits for the next match and takes the
+place of what was drawn before.
 
 Whoever withdraws, objects, has processing restricted or is erased later leaves at once,
 whether the match has come or not. How many were not drawn is not said.
@@ -95,20 +97,13 @@ leave the house. Mask the other party's list, too: mahrem room remask, mahrem ro
 		if err != nil {
 			return err
 		}
-		bars := [2]*bar{newBar(a.screen.err, "drawing", "people", -1), nil}
-		order.Progress = bars[0].set
-		order.Masking = func(done, total int64) {
-			if bars[1] == nil {
-				bars[0].finish()
-				bars[1] = newBar(a.screen.err, "masking", "people", total)
-			}
-			bars[1].set(done, total)
+		step, finish := a.benching("people")
+		telling := func(title string) func(done, total int64) {
+			return func(done, total int64) { step(title, int(done), int(total)) }
 		}
+		order.Looking, order.Progress, order.Masking = telling("looking"), telling("drawing"), telling("masking")
 		drawn, err := drawer.Draw(cmd.Context(), by, order)
-		if bars[1] != nil {
-			bars[0] = bars[1]
-		}
-		bars[0].finish()
+		finish()
 		if err != nil {
 			return err
 		}
