@@ -46,6 +46,12 @@ func evaluateBlinded() endpoint {
 		if err := c.readBody(buffer, "application/json", c.server.config.BatchLimit); err != nil {
 			return err
 		}
+		// It is arithmetic of a second or so: parties must not take all processors.
+		leave, ok := c.server.evaluations.enter(c.principal.Recipient)
+		if !ok {
+			return &problem{kind: unavailable, cause: errors.New("too many evaluations at once, of all parties or of this one")}
+		}
+		defer leave()
 		var request evaluateRequest
 		if err := c.server.parse(buffer.data, shape, &request); err != nil {
 			return err

@@ -40,6 +40,40 @@ func (f fakeEvaluator) PublicKey(_ context.Context, room cleanroom.RoomID) ([]by
 	return key, errors.Join(err, f.err)
 }
 
+// stuckEvaluator works for ever on what one party has brought.
+type stuckEvaluator struct {
+	RoomEvaluator
+	begun, end chan struct{}
+}
+
+func (s *stuckEvaluator) Evaluate(ctx context.Context, _ privacy.Principal, _ cleanroom.RoomID, _ cleanroom.DatasetID, _ int64, _ int, _ [][]byte) (match.Evaluated, error) {
+	s.begun <- struct{}{}
+	<-s.end
+	return match.Evaluated{}, ctx.Err()
+}
+
+// One party does not have all processors: beyond its places nothing is counted, and it may come again.
+func TestEvaluationsOfOneParty(t *testing.T) {
+	t.Parallel()
+	s := newServer(&fake{}, Config{EvaluationSlots: 2})
+	stuck := &stuckEvaluator{begun: make(chan struct{}), end: make(chan struct{})}
+	s.services.RoomEvaluator = stuck
+	call := request{target: "/v1/rooms/snacks/oprf:evaluate", token: "service", contentType: "application/json", body: evaluateBody}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do(s, call)
+	}()
+	<-stuck.begun
+	mustStatus(t, do(s, call), http.StatusServiceUnavailable)
+	close(stuck.end)
+	<-done
+	go func() { <-stuck.begun }()
+	if w := do(s, call); w.Code == http.StatusServiceUnavailable {
+		t.Error("a place that was left is not free")
+	}
+}
+
 // TestEvaluateBlinded holds what is read, what is answered, and what is refused before anybody
 // is asked.
 func TestEvaluateBlinded(t *testing.T) {

@@ -45,6 +45,9 @@ type Config struct {
 	// They may take long to come, so they do not share the places of IngestSlots, and one party
 	// takes no more than half of them. Zero means 4.
 	SnapshotSlots int
+	// EvaluationSlots is how many calls have blinded elements masked at once, half of which one
+	// party may have; another one gets 503. Zero means 4.
+	EvaluationSlots int
 	// BatchLimit is the most bytes that a batch of questions may have; zero means 2 MiB.
 	BatchLimit int
 	// BatchSlots is how many batches are worked on at once; another one gets 503. Zero
@@ -85,6 +88,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SnapshotPatience, time.Minute)
 	setDefault(&c.IngestSlots, 4)
 	setDefault(&c.SnapshotSlots, 4)
+	setDefault(&c.EvaluationSlots, 4)
 	setDefault(&c.BatchLimit, 2<<20)
 	setDefault(&c.BatchSlots, 16)
 	setDefault(&c.AudienceSlots, 4)
@@ -112,6 +116,8 @@ type Server struct {
 	batches  chan struct{}
 	// snapshots has a place for each delivery into a clean room that is coming.
 	snapshots *places
+	// evaluations has a place for each call that has blinded elements masked.
+	evaluations *places
 	// audiences holds a place for each audience that is found or sent.
 	audiences chan struct{}
 	// tiles holds a place for each tile that is read.
@@ -128,6 +134,7 @@ func New(services Services, config Config) *Server {
 	s.health = &healthCache{source: services.Health, now: s.config.Now, log: s.config.Log, within: s.config.RequestTimeout}
 	s.ingests = make(chan struct{}, s.config.IngestSlots)
 	s.snapshots = newPlaces(s.config.SnapshotSlots)
+	s.evaluations = newPlaces(s.config.EvaluationSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
 	s.audiences = make(chan struct{}, s.config.AudienceSlots)
 	s.tiles = make(chan struct{}, s.config.TileSlots)

@@ -161,7 +161,7 @@ func refusalOf(status int, text []byte) error {
 }
 
 // evaluateTries is how often a batch is sent that did not come through.
-const evaluateTries = 3
+const evaluateTries = 6
 
 func (c *houseClient) evaluateOnce(ctx context.Context, room cleanroom.RoomID, body []byte, answer any) error {
 	ctx, cancel := c.wait(ctx)
@@ -195,7 +195,7 @@ func (c *houseClient) evaluate(room cleanroom.RoomID, dataset cleanroom.DatasetI
 			select {
 			case <-ctx.Done():
 				return match.Evaluation{}, ctx.Err()
-			case <-time.After(time.Duration(try) * time.Second):
+			case <-time.After(pause(try)):
 			}
 		}
 	}
