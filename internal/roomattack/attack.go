@@ -49,6 +49,8 @@ type Look string
 const (
 	// LookAtUplift compares groups with everybody, whom the first step is about.
 	LookAtUplift Look = "uplift"
+	// LookAtTold sees which groups are told, and takes the exact number of people to decide it.
+	LookAtTold Look = "told"
 	// LookAtBudget sees what is left after a question.
 	LookAtBudget Look = "budget"
 	// LookAtClock sees how long a question takes.

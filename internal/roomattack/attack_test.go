@@ -87,6 +87,7 @@ func TestWeaknessesAreFound(t *testing.T) {
 	}{
 		{"half of the noise", collusion(29), Weakness{HalfNoise: true}},
 		{"half of the noise, of sums", planted(), Weakness{HalfNoise: true}},
+		{"a threshold on exact numbers", oracle(), Weakness{ExactThreshold: true}},
 		{"new noise for old questions", averaging(6), Weakness{FreshNoise: true}},
 		{"a budget for each alone", collusion(7 * len(consumers)), Weakness{EachAlone: true}},
 		{"what fails is given back", budgetOracle(), Weakness{Refund: true}},

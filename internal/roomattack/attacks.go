@@ -29,7 +29,7 @@ func even() World { return newWorld(slices.Repeat([]int{120}, len(words))) }
 // Attacks returns all attacks. Each knows everybody but one person and spends all there is.
 func Attacks() []Attack {
 	return []Attack{
-		differencing(), boundary(), averaging(2), planted(), matchRate(), collusion(32), severalGroups(), averages(), histograms(), uplifts(),
+		differencing(), boundary(), oracle(), averaging(2), planted(), matchRate(), collusion(32), severalGroups(), averages(), histograms(), uplifts(),
 		budgetOracle(), clockOfAnswers(), clockOfFailures(),
 	}
 }
@@ -53,6 +53,18 @@ func boundary() Attack {
 		steps = append(steps, Step{Who: "brand", Epoch: 1, Question: ask([]string{words[0], words[other]}, countThem, noisePeople, false)})
 	}
 	return Attack{Name: "rounding boundary", World: newWorld(sizes), Budget: ConsumerCap, Steps: steps}
+}
+
+// oracle asks about groups that the person makes just large enough, and looks at nothing but
+// which of them are told.
+func oracle() Attack {
+	sizes := []int{27} // and 22 are one below the least
+	var steps []Step
+	for range 8 {
+		sizes = append(sizes, minimumPeople-1-sizes[0])
+		steps = append(steps, Step{Who: "brand", Epoch: 1, Question: ask([]string{words[0], words[len(sizes)-1]}, countThem, noisePeople, false)})
+	}
+	return Attack{Name: "threshold as an oracle", World: newWorld(sizes), Budget: ConsumerCap, Steps: steps, Look: LookAtTold}
 }
 
 // averaging asks the same so many times, in other words too, and then what is nearly the same.

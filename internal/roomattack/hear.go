@@ -35,8 +35,11 @@ func (h *hearing) hear(answer *cleanroom.Answer, free bool) (float64, error) {
 	if answer == nil || answer.Repeated {
 		return 0, nil // the same numbers again tell nothing more
 	}
-	if s.attack.Look == LookAtUplift {
+	switch s.attack.Look {
+	case LookAtUplift:
 		return h.hearUplift(answer.Release.Answer)
+	case LookAtTold:
+		return hearTold(answer.Release.Answer, s.executor.last)
 	}
 	return weigh(answer.Release.Answer, s.executor.last, s.target.Mode)
 }
@@ -45,6 +48,24 @@ func (h *hearing) hear(answer *cleanroom.Answer, free bool) (float64, error) {
 func (h *hearing) hearTime(took time.Duration) float64 {
 	without, with := h.siege.executor.last.took[0], h.siege.executor.last.took[1]
 	return certain * float64((took-without).Abs()-(took-with).Abs())
+}
+
+// hearTold sees which groups are told that have enough people with the person alone.
+func hearTold(answer []byte, k *knowledge) (evidence float64, err error) {
+	var t told
+	if err := json.Unmarshal(answer, &t); err != nil {
+		return 0, fmt.Errorf("reading an answer: %w", err)
+	}
+	for i, group := range t.Groups {
+		switch {
+		case k.with[i].people < t.MinimumPeople || k.without[i].people >= t.MinimumPeople:
+		case group.Suppressed:
+			evidence--
+		default:
+			evidence++
+		}
+	}
+	return evidence, nil
 }
 
 // hearUplift has everybody compared with the group of an answer and looks at that alone. It

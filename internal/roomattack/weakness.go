@@ -6,6 +6,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/cleanroom/noise"
 	"github.com/mahrem/mahrem/internal/roomtest"
 	"github.com/mahrem/mahrem/policies"
 )
@@ -18,6 +19,8 @@ type Weakness struct {
 	// FreshNoise answers a question that was answered before for nothing, as is right, but with new
 	// noise.
 	FreshNoise bool
+	// ExactThreshold has the exact number of people decide which groups are told.
+	ExactThreshold bool
 	// Refund gives the cost of a question back that has no answer.
 	Refund bool
 	// EachAlone counts what each consumer spends, and not what all do together.
@@ -47,7 +50,21 @@ func (w Weakness) noise(n cleanroom.Noise) cleanroom.Noise {
 	if w.HalfNoise {
 		return halfNoise{n}
 	}
+	if w.ExactThreshold {
+		return exactThreshold{n}
+	}
 	return n
+}
+
+// exactThreshold draws as it should, and then hides exactly the groups of too few people. It is
+// for questions that count people and nothing else.
+type exactThreshold struct{ cleanroom.Noise }
+
+func (e exactThreshold) Gaussian(x int64, sigma float64) int64 {
+	if x < minimumPeople {
+		return 0
+	}
+	return max(e.Noise.Gaussian(x, sigma), minimumPeople+noise.Margin(noisePeople))
 }
 
 type halfNoise struct{ cleanroom.Noise }
