@@ -36,6 +36,8 @@ const (
 	CheckRole = "room_role"
 	// CheckTemplate: the template exists, and all data owners and the asker have signed it.
 	CheckTemplate = "room_template"
+	// CheckMode: audiences are made from rooms whose answers are noisy.
+	CheckMode = "room_mode"
 )
 
 // Policy is what the policies say; a revision of package policies is one. An error is a no.

@@ -30,6 +30,7 @@ type shelf struct {
 	entries   []audit.Event
 	// hide has the next look find no contracts, as if one were filed at the same time.
 	hide int
+	deaf error // what the log returns
 }
 
 func (s *shelf) RoomOf(_ context.Context, id cleanroom.RoomID) (*cleanroom.Room, error) {
@@ -98,6 +99,9 @@ func (s *shelf) AddTemplate(_ context.Context, _ cleanroom.RoomID, t *cleanroom.
 func (s *shelf) Append(_ context.Context, event audit.Event) (audit.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.deaf != nil {
+		return audit.Receipt{}, s.deaf
+	}
 	return s.log(event), nil
 }
 
@@ -168,7 +172,7 @@ func makeShelf() (*shelf, *cleanroom.FilingDesk, map[string]note.Signer, error) 
 		}
 		s.keys[cleanroom.PartyID(name)] = strings.TrimSpace(public)
 	}
-	register := cleanroom.NewRegister(s, cleanroom.RegisterConfig{Revision: engine.Revision})
+	register := cleanroom.NewRegister(s, cleanroom.RegisterConfig{Revision: engine.Revision, Log: s})
 	return s, cleanroom.NewFilingDesk(register, s), signers, nil
 }
 
@@ -275,6 +279,21 @@ func TestFileContract(t *testing.T) {
 	if len(s.contracts) > 0 {
 		t.Fatal("what was refused is filed")
 	}
+	// What the policies refuse has its entry, and nothing else that is wrong with a contract has.
+	refused := signedContract(t, brand, `["gold", "silver"]`, `["grocery.dairy", "health.pregnancy_tests"], "vocabulary": "product_groups"`)
+	before, _ := s.last()
+	if _, err := desk.FileContract(ctx, owner, "spring", refused, ""); pointerOf(t, err) != "/purposes/0" {
+		t.Error(err)
+	}
+	if n, entry := s.last(); n != before+1 || entry.Kind != audit.RoomDenied || entry.Outcome != audit.Denied || entry.Principal != owner ||
+		!slices.Equal(entry.Checks, []string{"room.words_harmless"}) || entry.Purpose != "campaign_measurement" || entry.List == (audit.Digest{}) || entry.Policy == (audit.Digest{}) {
+		t.Errorf("%d entries, the last is %+v", n-before, entry)
+	}
+	s.deaf = privacy.ErrUnavailable
+	if _, err := desk.FileContract(ctx, owner, "spring", refused, ""); !errors.Is(err, privacy.ErrUnavailable) || errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("without a log: %v", err)
+	}
+	s.deaf = nil
 
 	filed, err := desk.FileContract(ctx, owner, "spring", first, "")
 	if err != nil || filed.Repeated || filed.Receipt.IsZero() || filed.Contract.Contract.Version != 1 {

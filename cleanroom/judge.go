@@ -66,6 +66,9 @@ func (s *Service) Judge(ctx context.Context, principal privacy.Principal, id Roo
 	if err := s.decide(ctx, j, intent.Act); err != nil {
 		return nil, err
 	}
+	if scope.Activating && j.Room.Mode != Private {
+		return nil, s.deny(ctx, j, CheckMode) // whatever the policies say
+	}
 	j.digest = j.Question.Digest()
 	return j, nil
 }

@@ -64,6 +64,8 @@ type Registry interface {
 type RegisterConfig struct {
 	// Revision returns the policies in force. It has no zero value.
 	Revision func() *policies.Revision
+	// Log takes what the policies refuse. It has no zero value either.
+	Log audit.Appender
 }
 
 // Register is where parties, rooms, contracts and templates are entered, and the one place
@@ -243,14 +245,14 @@ func ContractOwner(signed []byte) (PartyID, error) {
 var ErrSignature = errors.New("it is not signed as it must be")
 
 // AddContract files a contract that its owner has signed. A version that raises a cap needs a
-// reason; one that lowers it does not.
+// reason; one that lowers it does not. What the policies refuse has its entry in the log.
 func (r *Register) AddContract(ctx context.Context, by privacy.Principal, signed []byte, owner PartyID, reason string) (*FiledContract, audit.Receipt, error) {
 	filed, err := r.openContract(ctx, signed, owner)
 	if err != nil {
 		return nil, audit.Receipt{}, err
 	}
 	opened := &filed.SignedContract
-	if err := r.judgeContract(ctx, opened.Contract); err != nil {
+	if err := r.judgeContract(ctx, by, opened); err != nil {
 		return nil, audit.Receipt{}, err
 	}
 	if filed.RaisedBecause, err = r.raises(ctx, opened.Contract, strings.TrimSpace(reason)); err != nil {
@@ -316,22 +318,33 @@ func (r *Register) raises(ctx context.Context, c *Contract, reason string) (stri
 
 // judgeContract asks the policies whether a dataset under this contract may be let into a room
 // at all, for each of its purposes.
-func (r *Register) judgeContract(ctx context.Context, c *Contract) error {
-	revision := r.config.Revision()
+func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, signed *SignedContract) error {
+	c, revision := signed.Contract, r.config.Revision()
 	if _, known := revision.Catalogue().Recipient(c.Owner); !known {
 		return fault("/owner", "this recipient is not in the catalogue")
 	}
 	for i, purpose := range c.Purposes {
 		facts := AdmissionFacts(c, purpose)
 		decision, err := revision.DecideRoom(ctx, facts)
+		if err == nil && decision.Allow {
+			continue
+		}
+		checks := decision.Failed
+		if len(checks) == 0 {
+			checks = []string{policies.CheckRoomWellFormed}
+		}
+		event := audit.Event{
+			Kind: audit.RoomDenied, Outcome: audit.Denied, Principal: by, Recipient: c.Owner, Purpose: purpose,
+			Checks: checks, Policy: decision.Policy, List: signed.Digest,
+		}
+		if _, err := r.config.Log.Append(ctx, event); err != nil {
+			return fmt.Errorf("logging a refusal: %w", err)
+		}
 		if err != nil {
 			return fmt.Errorf("asking the policies: %w", err)
 		}
-		if decision.Allow {
-			continue
-		}
-		reason := "the policies refuse such a dataset: " + strings.Join(decision.Failed, ", ")
-		place, err := refusedPlace(ctx, revision, facts, decision.Failed)
+		reason := "the policies refuse such a dataset: " + strings.Join(checks, ", ")
+		place, err := refusedPlace(ctx, revision, facts, checks)
 		if err != nil {
 			return fmt.Errorf("asking the policies: %w", err)
 		}

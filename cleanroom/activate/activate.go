@@ -182,9 +182,6 @@ func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, ro
 	if r.judged, err = a.config.Rooms.Judge(ctx, principal, room, document, cleanroom.Activating()); err != nil {
 		return nil, err
 	}
-	if r.judged.Room.Mode != cleanroom.Private {
-		return nil, fmt.Errorf("activating from a room without noise: %w", privacy.ErrForbidden)
-	}
 	// The query may leave it to a template to say what is asked, and how noisily.
 	if !r.judged.Question.IsBare() {
 		return nil, &privacy.FieldError{Pointer: "/template", Reason: "an activation is about one group and computes nothing, and this template does"}

@@ -67,6 +67,7 @@ type house struct {
 	broken   func(ctx context.Context) error
 	now      time.Time
 	allow    bool
+	mode     cleanroom.Mode
 	facts    policies.RoomFacts
 	further  []string // contracts of the house's other datasets
 	// templates are signed by everybody.
@@ -146,7 +147,7 @@ func newHouse(t testing.TB, n int) *house {
 	}
 	h := &house{
 		t: t, wrapped: map[privacy.DataSubjectID][]byte{}, agreed: map[privacy.DataSubjectID]bool{}, restrict: map[privacy.DataSubjectID]bool{},
-		log: &roomtest.Log{}, now: start, allow: true,
+		log: &roomtest.Log{}, now: start, allow: true, mode: cleanroom.Private,
 	}
 	var err error
 	if h.keys, err = keydir.Open(dir, keydir.Config{}); err != nil {
@@ -194,7 +195,7 @@ func (h *house) activator() *activate.Activator {
 	}
 	rooms := &roomtest.Rooms{
 		Room: &cleanroom.Room{
-			ID: "r1", Purpose: "campaign_measurement", Mode: cleanroom.Private, Matching: cleanroom.MatchOperator, Epoch: 1,
+			ID: "r1", Purpose: "campaign_measurement", Mode: h.mode, Matching: cleanroom.MatchOperator, Epoch: 1,
 			Members: []cleanroom.Member{
 				{Party: "brand_partner", Roles: []cleanroom.Role{cleanroom.MayActivate}}, {Party: "retail_media", Roles: []cleanroom.Role{cleanroom.OwnsData}},
 			},
@@ -315,6 +316,21 @@ func TestActivate(t *testing.T) {
 	}
 	if _, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers)); !errors.Is(err, cleanroom.ErrExhausted) {
 		t.Errorf("beyond the budget: %v", err)
+	}
+}
+
+// TestARoomWithoutNoiseMakesNoAudience: not even if the policies would let it, and the log says
+// that somebody asked.
+func TestARoomWithoutNoiseMakesNoAudience(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 4)
+	h.mode = cleanroom.ThresholdOnly
+	_, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers))
+	if denied, is := errors.AsType[*cleanroom.Denied](err); !is || !slices.Equal(denied.Checks, []string{cleanroom.CheckMode}) {
+		t.Errorf("%v", err)
+	}
+	if entries := h.log.Entries(); len(entries) != 1 || entries[0].Kind != audit.RoomDenied || !slices.Equal(entries[0].Checks, []string{cleanroom.CheckMode}) || entries[0].Principal != brand {
+		t.Errorf("entries %+v", entries)
 	}
 }
 

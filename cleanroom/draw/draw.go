@@ -196,6 +196,7 @@ type run struct {
 	stay     Stay
 	wanted   Wanted
 	digest   audit.Digest
+	policy   audit.Digest // of the policies that let it through
 
 	// holders has who is alone with an identifier; nobody is if several have it.
 	holders       map[match.Seed]privacy.DataSubjectID
@@ -308,8 +309,8 @@ func (r *run) fill(ctx context.Context, people []privacy.DataSubjectID) (Drawn, 
 		}
 	}
 	receipt, err := r.Staging.Admit(ctx, r.stay.Snapshot, audit.Event{
-		Kind: audit.SnapshotAdmitted, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID,
-		List: r.digest, Count: uint64(r.members),
+		Kind: audit.SnapshotAdmitted, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID, Recipient: r.contract.Owner,
+		List: r.digest, Count: uint64(r.members), Policy: r.policy,
 	})
 	if err != nil {
 		return Drawn{}, err

@@ -111,7 +111,7 @@ func (r *run) hand(ctx context.Context) (Drawn, error) {
 		var err error
 		done.Manifest = manifest
 		done.Receipt, err = r.Staging.HandOver(ctx, r.stay.Snapshot, manifest, audit.Event{
-			Kind: audit.SnapshotDrawn, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID, Recipient: r.contract.Owner, Count: uint64(len(tokens)),
+			Kind: audit.SnapshotDrawn, Outcome: audit.Done, Principal: r.by, Purpose: r.purpose.ID, Recipient: r.contract.Owner, Count: uint64(len(tokens)), Policy: r.policy,
 		})
 		committed = err == nil
 		return err

@@ -20,10 +20,10 @@ func (r *run) find(ctx context.Context) error {
 		return err
 	}
 	if err != nil {
-		return r.deny(ctx, audit.Digest{}, cleanroom.CheckMember)
+		return r.deny(ctx, cleanroom.CheckMember)
 	}
 	if r.room = room; !room.ClosedAt.IsZero() {
-		return r.deny(ctx, audit.Digest{}, cleanroom.CheckMember)
+		return r.deny(ctx, cleanroom.CheckMember)
 	}
 	contracts, err := r.Rooms.ContractsOf(ctx, r.order.Room)
 	if err != nil {
@@ -42,9 +42,9 @@ func (r *run) permit(ctx context.Context, policy Policy) error {
 	member, is := r.room.Member(r.contract.Owner)
 	switch {
 	case !is:
-		return r.deny(ctx, audit.Digest{}, cleanroom.CheckMember)
+		return r.deny(ctx, cleanroom.CheckMember)
 	case !member.Has(cleanroom.OwnsData):
-		return r.deny(ctx, audit.Digest{}, cleanroom.CheckRole)
+		return r.deny(ctx, cleanroom.CheckRole)
 	}
 	facts := cleanroom.AdmissionFacts(r.contract, r.room.Purpose)
 	facts.Mode, facts.Members, facts.Roles = string(r.room.Mode), nil, nil
@@ -55,6 +55,7 @@ func (r *run) permit(ctx context.Context, policy Policy) error {
 		facts.Roles = append(facts.Roles, string(role))
 	}
 	decision, err := policy.DecideRoom(ctx, facts)
+	r.policy = decision.Policy
 	known := false
 	if r.purpose, known = policy.Catalogue().Purpose(r.room.Purpose); err == nil && decision.Allow && known &&
 		slices.Contains(r.contract.Purposes, r.room.Purpose) {
@@ -64,12 +65,12 @@ func (r *run) permit(ctx context.Context, policy Policy) error {
 	if len(checks) == 0 {
 		checks = []string{policies.CheckRoomWellFormed}
 	}
-	return r.deny(ctx, decision.Policy, checks...)
+	return r.deny(ctx, checks...)
 }
 
 // deny writes a refusal down and returns it. The entry names the contract, if there is one.
-func (r *run) deny(ctx context.Context, policy audit.Digest, checks ...string) error {
-	event := audit.Event{Kind: audit.RoomDenied, Outcome: audit.Denied, Principal: r.by, Checks: checks, Policy: policy}
+func (r *run) deny(ctx context.Context, checks ...string) error {
+	event := audit.Event{Kind: audit.RoomDenied, Outcome: audit.Denied, Principal: r.by, Checks: checks, Policy: r.policy}
 	if r.room != nil {
 		event.Purpose = r.room.Purpose
 	}

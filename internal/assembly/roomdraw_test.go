@@ -158,7 +158,8 @@ func TestHouseInARoom(t *testing.T) {
 	if drawn.Members != 5 || drawn.Rows != 5 || seen != 7 || again != 5 {
 		t.Errorf("%d members with %d rows of %d people, %d of whom were looked at again", drawn.Members, drawn.Rows, seen, again)
 	}
-	if entry, index := last(t, house); entry.Kind != audit.SnapshotAdmitted || index != drawn.Receipt.Index() || entry.Purpose != "campaign_measurement" {
+	if entry, index := last(t, house); entry.Kind != audit.SnapshotAdmitted || index != drawn.Receipt.Index() || entry.Purpose != "campaign_measurement" ||
+		entry.Policy != house.PolicyDigest() || entry.Concerning != "retail_media" {
 		t.Errorf("entry %d: %s", index, entry.Kind)
 	}
 	withdraw(0)

@@ -39,10 +39,14 @@ func (h *House) findInRooms() {
 // roomKeys reads the key of clean rooms when it is first needed: another process may make it
 // after this one has started.
 type roomKeys struct {
-	house *House
-	mu    sync.Mutex
-	keys  *match.Keys
+	house  *House
+	making sync.Mutex
+	mu     sync.Mutex
+	keys   *match.Keys
 }
+
+// errNoRoomKey wraps [privacy.ErrUnavailable].
+var errNoRoomKey = fmt.Errorf("the key of clean rooms is not in the key directory: %w", privacy.ErrUnavailable)
 
 func (r *roomKeys) get() (*match.Keys, error) {
 	r.mu.Lock()
@@ -52,7 +56,7 @@ func (r *roomKeys) get() (*match.Keys, error) {
 	}
 	set, err := r.house.Keys.Rooms()
 	if errors.Is(err, privacy.ErrNotFound) {
-		return nil, fmt.Errorf("the key of clean rooms is not in the key directory: %w", privacy.ErrUnavailable)
+		return nil, errNoRoomKey
 	}
 	if err != nil {
 		return nil, err
@@ -61,16 +65,21 @@ func (r *roomKeys) get() (*match.Keys, error) {
 	return r.keys, err
 }
 
-// makeRoomKeys returns the key of clean rooms. Without one it makes it, which the log says.
+// makeRoomKeys returns the key of clean rooms. Without one it makes it, which the log says
+// before there is one: a key that was made and not logged would be there the next time, and
+// never be. Of two processes that find none both say so, and one makes it.
 func (h *House) makeRoomKeys(ctx context.Context) (*match.Keys, error) {
-	created, err := h.Keys.EnsureRooms()
-	if err != nil {
-		return nil, err
+	h.roomKeys.making.Lock()
+	defer h.roomKeys.making.Unlock()
+	keys, err := h.roomKeys.get()
+	if !errors.Is(err, errNoRoomKey) {
+		return keys, err
 	}
-	if created {
-		if _, err := h.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
-			return nil, fmt.Errorf("logging the key of clean rooms: %w", err)
-		}
+	if _, err := h.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
+		return nil, fmt.Errorf("logging the key of clean rooms: %w", err)
+	}
+	if _, err := h.Keys.EnsureRooms(); err != nil {
+		return nil, err
 	}
 	return h.roomKeys.get()
 }

@@ -28,7 +28,7 @@ type RoomServices struct {
 func (h *House) openRooms() error {
 	h.Rooms.Budgets = postgres.NewRoomLedger(h.DB, h.Log, postgres.RoomLedgerConfig{})
 	h.Rooms.Reader = postgres.NewRoomStore(h.DB, h.Log)
-	h.Rooms.Register = cleanroom.NewRegister(h.Rooms.Reader, cleanroom.RegisterConfig{Revision: h.Engine.Revision})
+	h.Rooms.Register = cleanroom.NewRegister(h.Rooms.Reader, cleanroom.RegisterConfig{Revision: h.Engine.Revision, Log: h.Log})
 	h.openSnapshots()
 	h.openQuestions()
 	h.tendStays()

@@ -227,7 +227,7 @@ mahrem room activate = room.activated | room.denied | room.failed (key.created r
 mahrem room admit ~ snapshot.admitted (room.denied key.created snapshot.dropped)
 mahrem room budget - shows what is left to a party, and nothing of anybody's data (room.denied)
 mahrem room close = room.closed
-mahrem room contract add = contract.signed
+mahrem room contract add = contract.signed (room.denied)
 mahrem room contract draft - prints a form
 mahrem room contract list - shows settings that their owners have signed
 mahrem room contract send - brings a file to a house; what that leaves is in its log
