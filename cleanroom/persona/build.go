@@ -108,7 +108,10 @@ func New(config Config) *Builder {
 
 // Define keeps a definition that the policies allow.
 func (b *Builder) Define(ctx context.Context, by privacy.Principal, text []byte) (*Definition, int, audit.Receipt, error) {
-	d, _, err := b.read(ctx, by, text)
+	d, decision, err := b.read(ctx, by, text)
+	if err == nil {
+		err = d.checkCost(Rho(decision.QueryCap))
+	}
 	if err != nil {
 		return nil, 0, audit.Receipt{}, err
 	}
@@ -118,16 +121,16 @@ func (b *Builder) Define(ctx context.Context, by privacy.Principal, text []byte)
 	return d, version, receipt, err
 }
 
-// read reads a definition and has the policies decide about it; they may want more people. What
-// they refuse has its entry in the log.
-func (b *Builder) read(ctx context.Context, by privacy.Principal, text []byte) (*Definition, int, error) {
+// read reads a definition and has the policies decide about it; they may want more people, and
+// less to be spent. What they refuse has its entry in the log.
+func (b *Builder) read(ctx context.Context, by privacy.Principal, text []byte) (*Definition, policies.RoomDecision, error) {
 	policy := b.config.Policy()
 	if policy == nil {
-		return nil, 0, fmt.Errorf("without active policies: %w", privacy.ErrUnavailable)
+		return nil, policies.RoomDecision{}, fmt.Errorf("without active policies: %w", privacy.ErrUnavailable)
 	}
 	d, err := Parse(text, policy.Catalogue())
 	if err != nil {
-		return nil, 0, err
+		return nil, policies.RoomDecision{}, err
 	}
 	column := policies.RoomColumn{Category: stream, Role: string(cleanroom.Measure), Vocabulary: "product_groups"}
 	for _, f := range d.Features {
@@ -147,14 +150,11 @@ func (b *Builder) read(ctx context.Context, by privacy.Principal, text []byte) (
 	}
 	if err != nil {
 		if logErr := b.deny(ctx, by, d.Purpose, text, decision); logErr != nil {
-			return nil, 0, logErr
+			return nil, policies.RoomDecision{}, logErr
 		}
-		return nil, 0, err
+		return nil, policies.RoomDecision{}, err
 	}
-	if most := Rho(decision.QueryCap); most > 0 && d.Cost() > most {
-		return nil, 0, fault("noise_people: these cost %d nanorho, and the policies let a question of such data cost %d", d.Cost(), most)
-	}
-	return d, max(d.MinimumPeople, decision.MinimumPeople), nil
+	return d, decision, nil
 }
 
 // deny writes down that the policies refuse a definition.
@@ -189,10 +189,11 @@ func (b *Builder) Build(ctx context.Context, by privacy.Principal, name string, 
 	if err != nil {
 		return Built{}, err
 	}
-	d, minimum, err := b.read(ctx, by, stored.Text)
+	d, decision, err := b.read(ctx, by, stored.Text)
 	if err != nil {
 		return Built{}, err
 	}
+	minimum := max(d.MinimumPeople, decision.MinimumPeople)
 	r := &run{Config: &b.config, d: d, by: by, catalogue: b.config.Policy().Catalogue(), progress: progress, place: map[privacy.DataSubjectID]int{}}
 	defer func() {
 		if err != nil || built.Again && built.Labelled+built.Unlabelled == 0 {
@@ -209,6 +210,8 @@ func (b *Builder) Build(ctx context.Context, by privacy.Principal, name string, 
 		if err := d.checkLines(built.Description.Lines); err != nil {
 			return Built{}, err
 		}
+	} else if err := d.checkCost(Rho(decision.QueryCap)); err != nil {
+		return Built{}, err
 	} else if err := b.config.Store.Charge(ctx, name, stored.Version, d.Cost(), r.event(audit.RoomCharged, stored.Digest)); err != nil {
 		return Built{}, err
 	}
@@ -234,7 +237,7 @@ func (b *Builder) Build(ctx context.Context, by privacy.Principal, name string, 
 			return Built{}, err
 		}
 	}
-	built.Labelled, built.Unlabelled, err = r.label(ctx, of, built.Description, stored.Digest)
+	built.Labelled, built.Unlabelled, err = r.label(ctx, of, built.Description, minimum, stored.Digest)
 	return built, err
 }
 
@@ -292,7 +295,7 @@ func (r *run) look(ctx context.Context) error {
 
 // label seals a label into the record of everybody whose type was told, if their consent still
 // covers it, and takes it out of the records of those for whom that is not so any more.
-func (r *run) label(ctx context.Context, of []int, description *Description, list audit.Digest) (labelled, unlabelled int, err error) {
+func (r *run) label(ctx context.Context, of []int, description *Description, minimum int, list audit.Digest) (labelled, unlabelled int, err error) {
 	at, known := r.catalogue.Attribute(attribute)
 	if !known {
 		return 0, 0, fmt.Errorf("the catalogue has no attribute %s: %w", attribute, privacy.ErrForbidden)
@@ -314,7 +317,7 @@ func (r *run) label(ctx context.Context, of []int, description *Description, lis
 			return nil, nil // what somebody has disputed stays so
 		}
 		place, seen := r.place[held.DataSubject]
-		if agrees && seen && of[place] != nobody && description.told(r.d.Personas[of[place]].Label) {
+		if agrees && seen && of[place] != nobody && description.told(r.d.Personas[of[place]].Label, minimum) {
 			label := privacy.NewPlain(string(r.d.Personas[of[place]].Label))
 			if slices.Equal(had.Values, []privacy.Plain{label}) {
 				return nil, nil

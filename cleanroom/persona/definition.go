@@ -207,6 +207,15 @@ func (d *Definition) Terms() int {
 	return terms
 }
 
+// checkCost refuses what costs more than the policies let a question of such data cost, if they
+// say so.
+func (d *Definition) checkCost(most Rho) error {
+	if most > 0 && d.Cost() > most {
+		return fault("noise_people: these cost %d nanorho, and the policies let a question of such data cost %d", d.Cost(), most)
+	}
+	return nil
+}
+
 // below reports whether a group is another one or below it.
 func below(group, of policies.GroupID) bool {
 	return group == of || strings.HasPrefix(string(group), string(of)+".")

@@ -99,11 +99,12 @@ func ParseDescription(text []byte) (*Description, error) {
 	return &d, nil
 }
 
-// told reports whether a label may be given.
-func (d *Description) told(label policies.PersonaID) bool {
+// told reports whether a label may be given: its type was told, and has at least as many people,
+// as far as noise lets anybody know, as the policies want by now.
+func (d *Description) told(label policies.PersonaID, minimum int) bool {
 	for i := range d.Types {
-		if d.Types[i].Label == label {
-			return d.Types[i].Told
+		if t := &d.Types[i]; t.Label == label {
+			return t.Told && t.People >= int64(minimum)+noise.Margin(d.NoisePeople)
 		}
 	}
 	return false

@@ -299,7 +299,11 @@ func TestDescriptionsHoldTheTruth(t *testing.T) {
 		t.Fatal(err)
 	}
 	read, err := ParseDescription(text)
-	if err != nil || !read.told("pet_friend") || read.told("quick_and_easy") || read.told("nobody") {
+	if err != nil || !read.told("pet_friend", 50) || read.told("quick_and_easy", 50) || read.told("nobody", 50) {
 		t.Errorf("%s reads as %+v, %v", text, read, err)
+	}
+	// Whose type was told when the policies wanted fewer people has no label by it any more.
+	if enough := int(read.Types[0].People) - 33; !read.told("pet_friend", enough) || read.told("pet_friend", enough+1) {
+		t.Errorf("of %d people a label is given where there must be %d and a margin", read.Types[0].People, enough+1)
 	}
 }
