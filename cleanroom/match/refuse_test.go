@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -294,6 +295,38 @@ func TestEvaluateRefuses(t *testing.T) {
 	} {
 		if _, err := house.Evaluate(1, blinded); !errors.Is(err, privacy.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// badEncodings are those of RFC 9496 appendix A.3: not canonical, negative, not on the curve.
+var badEncodings = []string{
+	"00ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"f3ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"0100000000000000000000000000000000000000000000000000000000000000", "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"ed57ffd8c914fb201471d1c3d245ce3c746fcbe63a3679d51b6a516ebebe0e20", "c34c4e1826e5d403b78e246e88aa051c36ccf0aafebffe137d148a2bf9104562",
+	"c940e5a4404157cfb1628b108db051a8d439e1a421394ec4ebccb9ec92a8ac78", "47cfc5497c53dc8e61c91d17fd626ffb1c49e2bca94eed052281b510b1117a24",
+	"f1c6165d33367351b0da8f6e4511010c68174a03b6581212c71c0e1d026c3c72", "87260f7a2f12495118360f02c26a470f450dadf34a413d21042b43b9d93e1309",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+// An encoding that another one is as well would let somebody be counted twice.
+func TestBadEncodingsAreNoElements(t *testing.T) {
+	t.Parallel()
+	house, err := newKeys(t).Evaluator("snacks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range badEncodings {
+		encoded, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := house.Evaluate(1, [][]byte{encoded}); !errors.Is(err, privacy.ErrInvalid) {
+			t.Errorf("%s was evaluated: %v", text, err)
+		}
+		if _, err := match.ParseToken(cleanroom.MatchPair, base64.StdEncoding.EncodeToString(encoded)); !errors.Is(err, privacy.ErrInvalid) {
+			t.Errorf("%s is a token: %v", text, err)
 		}
 	}
 }

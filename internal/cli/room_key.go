@@ -86,7 +86,14 @@ func newPartyKey(kind, party string) (secret, public string, err error) {
 	case keySigning:
 		return cleanroom.GenerateKey(rand.Reader, cleanroom.PartyID(party))
 	case keyShared:
-		return base64.StdEncoding.EncodeToString(drawn(match.MinSecret)) + "\n", "", nil
+		// It is drawn so that it is no scalar: whoever takes the one file for the other, and gives
+		// the other party what masks its own list, is told.
+		for {
+			secret = base64.StdEncoding.EncodeToString(drawn(match.MinSecret))
+			if _, err := match.NewPair(match.PairSalt{}, secret); err != nil {
+				return secret + "\n", "", nil
+			}
+		}
 	case keyPair:
 		secret, err = match.NewPairSecret(rand.Reader)
 		return secret + "\n", "", err
@@ -145,9 +152,13 @@ func (a *app) pairKey(salt, secret string) (*match.Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := match.NewPair(match.PairSalt(shared), strings.TrimSpace(string(text)))
+	own := strings.TrimSpace(string(text))
+	pair, err := match.NewPair(match.PairSalt(shared), own)
 	if err != nil {
-		return nil, fmt.Errorf("--pair-file: %w", err)
+		return nil, fmt.Errorf("--pair-file: %w; mahrem room key new --kind pair makes one, which nobody else has", err)
+	}
+	if own == base64.StdEncoding.EncodeToString(shared) {
+		return nil, usagef("--shared-file and --pair-file are the same secret: the other party has the one, and must not have the other")
 	}
 	return pair, nil
 }
