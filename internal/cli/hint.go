@@ -13,6 +13,8 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, localpg.ErrNoPrograms):
 		return ""
+	case errors.Is(err, errAway):
+		return "the same command may safely be run again; whether the house is there, its /readyz says"
 	case errors.Is(err, privacy.ErrUnavailable):
 		return "the same command may safely be run again; mahrem doctor looks into what is wrong"
 	}

@@ -37,6 +37,8 @@ type houseClient struct {
 	patience time.Duration
 	// admitting is how long it may take to let in what has come.
 	admitting time.Duration
+	// sleep waits for a while, or returns an error when the context ends.
+	sleep func(ctx context.Context, while time.Duration) error
 }
 
 // The house answers within seconds, but for a delivery that has come: letting it in may take it
@@ -64,8 +66,11 @@ func (a *app) houseClient(f *houseFlags) (*houseClient, error) {
 	return &houseClient{base, strings.TrimSpace(string(token)), &http.Client{
 		// A token must not go to another place.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, housePatience, admitPatience}, nil
+	}, housePatience, admitPatience, cleanroom.Sleep}, nil
 }
+
+// errAway is wrapped by errors of a house that does not answer, or not now.
+var errAway = fmt.Errorf("calling the house: %w", privacy.ErrUnavailable)
 
 // maxAnswer bounds what the house may answer.
 const maxAnswer = 1 << 20
@@ -102,12 +107,12 @@ func (c *houseClient) do(request *http.Request, out any) error {
 	request.Header.Set("Authorization", "Bearer "+c.token)
 	response, err := c.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("calling the house: %w: %w", privacy.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", errAway, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading the house's answer: %w: %w", privacy.ErrUnavailable, err)
+		return fmt.Errorf("%w: reading its answer: %w", errAway, err)
 	}
 	if response.StatusCode/100 != 2 {
 		return refusalOf(response.StatusCode, text)
@@ -149,7 +154,7 @@ func refusalOf(status int, text []byte) error {
 	}
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		r.kind = privacy.ErrUnavailable
+		r.kind = errAway
 	case http.StatusNotFound:
 		r.kind = privacy.ErrNotFound
 	case http.StatusConflict:
@@ -192,10 +197,8 @@ func (c *houseClient) evaluate(room cleanroom.RoomID, dataset cleanroom.DatasetI
 			if !errors.Is(err, privacy.ErrUnavailable) || try == evaluateTries {
 				return match.Evaluation{}, err
 			}
-			select {
-			case <-ctx.Done():
-				return match.Evaluation{}, ctx.Err()
-			case <-time.After(pause(try)):
+			if err := c.sleep(ctx, pause(try)); err != nil {
+				return match.Evaluation{}, err
 			}
 		}
 	}

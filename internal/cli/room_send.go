@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -72,7 +73,13 @@ other party, which has masked it once more.`,
 			}
 			defer func() { _ = delivery.Close() }()
 			bar := newBytesBar(a.screen.err, "sending", delivery.Size)
-			sending := sending{client: client, delivery: delivery, bar: bar, tries: tries, wait: cleanroom.Sleep}
+			sending := sending{client: client, delivery: delivery, bar: bar, tries: tries, wait: cleanroom.Sleep, waiting: func(why error, while time.Duration) {
+				if isTerminal(a.screen.err) {
+					bar.describe("waiting " + while.Round(time.Second).String())
+					return
+				}
+				a.screen.notef("%s; trying again in %s", message(why), while.Round(time.Second))
+			}}
 			document, err := sending.run(cmd.Context())
 			bar.finish()
 			if err != nil {

@@ -22,6 +22,8 @@ type sending struct {
 	tries    int
 	// wait waits for a while, or returns an error when the context ends.
 	wait func(ctx context.Context, while time.Duration) error
+	// waiting tells whoever looks on that the line broke, and how long it is waited. It may be nil.
+	waiting func(why error, while time.Duration)
 }
 
 // standingDocument is how much the house has.
@@ -51,11 +53,20 @@ func (s *sending) run(ctx context.Context) (*admittedDocument, error) {
 			best, failed = chunk, 1
 		}
 		if failed > s.tries {
-			return nil, fmt.Errorf("%w; %d of %d chunks are there: run the same command again to go on", err, max(chunk, best), s.delivery.Chunks())
+			there := "nobody knows how much is there"
+			if best >= 0 {
+				there = fmt.Sprintf("%d of %d chunks are there", best, s.delivery.Chunks())
+			}
+			return nil, fmt.Errorf("%w; %s: run the same command again to go on", err, there)
 		}
-		if err := s.wait(ctx, pause(failed)); err != nil {
+		while := pause(failed)
+		if s.waiting != nil {
+			s.waiting(err, while)
+		}
+		if err := s.wait(ctx, while); err != nil {
 			return nil, err
 		}
+		s.bar.describe("sending")
 	}
 }
 

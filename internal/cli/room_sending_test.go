@@ -139,7 +139,7 @@ func TestSendingGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			var waits []time.Duration
-			s := &sending{client: &houseClient{base, "token", listening.Client(), time.Minute, time.Minute}, delivery: d, bar: &bar{}, tries: 3, wait: func(_ context.Context, while time.Duration) error {
+			s := &sending{client: &houseClient{base, "token", listening.Client(), time.Minute, time.Minute, nil}, delivery: d, bar: &bar{}, tries: 3, wait: func(_ context.Context, while time.Duration) error {
 				waits = append(waits, while)
 				return nil
 			}}
@@ -147,7 +147,7 @@ func TestSendingGoesOn(t *testing.T) {
 			if test.fails != (err != nil) || !test.fails && document.State != "staged" {
 				t.Errorf("%+v, %v", document, err)
 			}
-			if err != nil && !strings.Contains(err.Error(), "run the same command again") {
+			if err != nil && (!strings.Contains(err.Error(), "run the same command again") || !strings.Contains(err.Error(), " of 4 chunks are there")) {
 				t.Errorf("it does not say what to do: %v", err)
 			}
 			listening.Close()
@@ -195,7 +195,7 @@ func TestASilentHouseIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &houseClient{base, "token", listening.Client(), 50 * time.Millisecond, 50 * time.Millisecond}
+	client := &houseClient{base, "token", listening.Client(), 50 * time.Millisecond, 50 * time.Millisecond, func(context.Context, time.Duration) error { return nil }}
 	_, filing := client.file(t.Context(), roomPath("spring", "contracts"), nil, []byte("note"))
 	_, evaluating := client.evaluate("spring", "audience", 3)(t.Context(), 1, nil)
 	d := mustPrepared(t)
@@ -205,6 +205,18 @@ func TestASilentHouseIsGivenUp(t *testing.T) {
 	answers.Store(true)
 	_, _, sending := line.once(t.Context(), roomPath("spring", "snapshots"))
 	client.patience = 50 * time.Millisecond
+	line.tries, line.wait = 2, func(context.Context, time.Duration) error { return nil }
+	var waits int
+	line.waiting = func(why error, _ time.Duration) {
+		if waits++; !errors.Is(why, privacy.ErrUnavailable) {
+			t.Errorf("waiting for %v", why)
+		}
+	}
+	answers.Store(false)
+	_, running := line.run(t.Context())
+	if waits != 2 || running == nil || strings.Contains(running.Error(), "-1") || !strings.Contains(running.Error(), "nobody knows how much is there") {
+		t.Errorf("waited %d times, and then %v", waits, running)
+	}
 	for what, err := range map[string]error{
 		"reading": client.get(t.Context(), "/v1/rooms", &struct{}{}), "filing": filing, "evaluating": evaluating, "asking": asking, "sending": sending,
 	} {
