@@ -76,11 +76,20 @@ type Logged struct {
 	// Activated are audiences that were handed out, Built descriptions of personas, Denied what
 	// was refused.
 	Activated, Built, Denied map[audit.Digest]int
+	Admitted, Dropped        map[audit.Digest]int // manifests
 }
 
 // NewLogged returns one that has counted nothing.
 func NewLogged() Logged {
-	return Logged{map[audit.Digest]int{}, map[audit.Digest]int{}, map[audit.Digest]int{}, map[audit.Digest]int{}, map[audit.Digest]int{}}
+	return Logged{
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+		map[audit.Digest]int{},
+	}
 }
 
 // Add counts an entry.
@@ -96,7 +105,34 @@ func (l *Logged) Add(kind audit.Kind, list audit.Digest) {
 		l.Built[list]++
 	case audit.RoomDenied:
 		l.Denied[list]++
+	case audit.SnapshotAdmitted:
+		l.Admitted[list]++
+	case audit.SnapshotDropped:
+		l.Dropped[list]++
 	}
+}
+
+// CompareSnapshots says which of all snapshots of all rooms came in or went without the log
+// saying so, and of which the log says so that are not there: one line for each.
+func CompareSnapshots(snapshots []Snapshot, logged Logged) []string {
+	admitted, dropped := map[audit.Digest]int{}, map[audit.Digest]int{}
+	for i := range snapshots {
+		// What never came in leaves no entry, or only one about its end.
+		if n := &snapshots[i]; !n.AdmittedAt.IsZero() {
+			admitted[n.Manifest]++
+			if n.State == SnapshotDropped {
+				dropped[n.Manifest]++
+			}
+		}
+	}
+	faults := compareCounts("an admission of manifest", admitted, logged.Admitted)
+	for digest, n := range dropped {
+		if n > logged.Dropped[digest] {
+			faults = append(faults, fmt.Sprintf("the end of manifest %x: %d in the rooms, %d in the log", digest[:8], n, logged.Dropped[digest]))
+		}
+	}
+	slices.Sort(faults)
+	return faults
 }
 
 // CompareWithLog says what in the ledgers of all rooms and personas does not agree with the log

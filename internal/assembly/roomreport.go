@@ -40,6 +40,10 @@ func (h *House) ReportRooms(ctx context.Context, by privacy.Principal, room clea
 	if err != nil {
 		return nil, err
 	}
+	snapshots, err := h.Rooms.Snapshots.Snapshots(ctx, "")
+	if err != nil {
+		return nil, err
+	}
 	report := &RoomReport{}
 	if report.Accounts, err = h.Rooms.Reader.Accounts(ctx); err != nil {
 		return nil, err
@@ -76,6 +80,7 @@ func (h *House) ReportRooms(ctx context.Context, by privacy.Principal, room clea
 	}
 	if report.Begin == 0 {
 		report.Faults = cleanroom.CompareWithLog(told, report.Accounts, report.Personas, logged)
+		report.Faults = append(report.Faults, cleanroom.CompareSnapshots(snapshots, logged)...)
 	}
 	for _, t := range told {
 		if room == "" || t.Room == room {

@@ -93,7 +93,8 @@ that was handed out, to whom, at what privacy loss; and of each dataset what is 
 and for each consumer; and what was told of personas, which have a budget of their own. It
 is for a data protection officer.
 
-Every charge and every answer is compared with the log, and every budget with its charges. If
+Every charge, every answer and whatever came into a room is compared with the log, and every
+budget with its charges. If
 anything differs, the command says what, and fails. Ask nothing of the rooms meanwhile.`,
 	}
 	acting := a.actingAs(cmd)
