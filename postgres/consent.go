@@ -33,17 +33,20 @@ from vault.data_subject
 where data_subject_id = $1 and not erasing
 for no key update`
 
-const sqlConsentList = `
-select r.consent_id, r.purpose, r.channel, r.action, r.legal_basis, r.explicit, r.categories,
-    r.notice_version, r.source, r.incentive, r.effective_at, r.recorded_at, r.valid_until,
-    r.actor, r.guardian_verified, r.language, r.evidence_ref, r.jurisdiction, r.salt, s.stale_at
-from consent.record r left join lateral (
+// staleNotice joins to the consent record r, as s, since when its wording is out of date.
+const staleNotice = `left join lateral (
     select s.stale_at
     from consent.stale_notice s
     where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
     order by s.notice_version desc
     limit 1
-) s on true
+) s on true`
+
+const sqlConsentList = `
+select r.consent_id, r.purpose, r.channel, r.action, r.legal_basis, r.explicit, r.categories,
+    r.notice_version, r.source, r.incentive, r.effective_at, r.recorded_at, r.valid_until,
+    r.actor, r.guardian_verified, r.language, r.evidence_ref, r.jurisdiction, r.salt, s.stale_at
+from consent.record r ` + staleNotice + `
 where r.data_subject_id = $1
 order by r.effective_at, r.recorded_at, r.consent_id`
 

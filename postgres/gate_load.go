@@ -159,13 +159,7 @@ from unnest($8::integer[], $9::text[], $10::text[]) as q (n, purpose, channel) c
     from consent.record r
     where r.data_subject_id = ($1::uuid[])[q.n] and r.purpose = q.purpose and r.channel in (q.channel, '*')
     limit 257
-) r left join lateral (
-    select s.stale_at
-    from consent.stale_notice s
-    where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
-    order by s.notice_version desc
-    limit 1
-) s on true
+) r ` + staleNotice + `
 union all
 select 5, q.n, null, x.exposure_number, null, x.sealed, null, null, x.released_at, null
 from unnest($2::integer[], $11::text[]) as q (n, recipient) cross join lateral (

@@ -117,8 +117,16 @@ func (r *contractRow) open() (*cleanroom.FiledContract, error) {
 	return filed, nil
 }
 
+// contractColumns are what readContract reads of a contract c.
+const contractColumns = `c.owner, c.dataset, c.version, c.note, c.verifier, c.digest, c.raised_because, c.added_at`
+
+// contractInForce is where a contract c is its dataset's newest, and signed by a key that its
+// party still has.
+const contractInForce = `c.version = (select max(newest.version) from cleanroom.contract newest where newest.owner = c.owner and newest.dataset = c.dataset)
+    and exists (select from cleanroom.party p where p.party_id = c.owner and p.verifier = c.verifier and p.removed_at is null)`
+
 const sqlContractVersions = `
-select c.owner, c.dataset, c.version, c.note, c.verifier, c.digest, c.raised_because, c.added_at
+select ` + contractColumns + `
 from cleanroom.contract c
 where c.owner = $1 and c.dataset = $2
 order by c.version desc`
@@ -129,10 +137,9 @@ func (s *RoomStore) Contracts(ctx context.Context, dataset cleanroom.DatasetRef)
 }
 
 const sqlContractInForce = `
-select c.owner, c.dataset, c.version, c.note, c.verifier, c.digest, c.raised_because, c.added_at
+select ` + contractColumns + `
 from cleanroom.contract c
-where c.version = (select max(newest.version) from cleanroom.contract newest where newest.owner = c.owner and newest.dataset = c.dataset)
-    and exists (select from cleanroom.party p where p.party_id = c.owner and p.verifier = c.verifier and p.removed_at is null)
+where ` + contractInForce + `
 order by c.owner, c.dataset`
 
 // ContractsInForce implements [cleanroom.Registry].
@@ -141,12 +148,11 @@ func (s *RoomStore) ContractsInForce(ctx context.Context) ([]*cleanroom.FiledCon
 }
 
 const sqlContractOfRoom = `
-select c.owner, c.dataset, c.version, c.note, c.verifier, c.digest, c.raised_because, c.added_at
+select ` + contractColumns + `
 from cleanroom.room_dataset d
 join cleanroom.contract c on c.owner = d.owner and c.dataset = d.dataset
 where d.room_id = $1
-    and c.version = (select max(newest.version) from cleanroom.contract newest where newest.owner = c.owner and newest.dataset = c.dataset)
-    and exists (select from cleanroom.party p where p.party_id = c.owner and p.verifier = c.verifier and p.removed_at is null)
+    and ` + contractInForce + `
 order by c.owner, c.dataset`
 
 // ContractsOf implements [cleanroom.Rooms]. What a party had signed that was removed is in

@@ -77,13 +77,7 @@ where data_subject_id = any ($1::uuid[])`
 const sqlDrawConsents = `
 select r.data_subject_id, r.consent_id, r.purpose, r.channel, r.action, r.legal_basis, r.explicit, r.categories,
     r.actor, r.guardian_verified, r.effective_at, r.recorded_at, r.valid_until, s.stale_at
-from consent.record r left join lateral (
-    select s.stale_at
-    from consent.stale_notice s
-    where s.purpose = r.purpose and s.notice_version in (r.notice_version, '')
-    order by s.notice_version desc
-    limit 1
-) s on true
+from consent.record r ` + staleNotice + `
 where r.data_subject_id = any ($1::uuid[]) and r.purpose = any ($2::text[])`
 
 const sqlDrawRecords = `

@@ -12,26 +12,21 @@ import (
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// A room with its members and datasets is one row: what a question is judged by is as of one
-// moment. Members whose party was removed are told apart.
-const sqlRoomFind = `
+// roomSelect reads a room r with its members and datasets as one row: what a question is
+// judged by is as of one moment. Members whose party was removed are told apart.
+const roomSelect = `
 select r.room_id, r.purpose, r.mode, r.matching, r.minimum_epoch_seconds, r.minimum_members, r.epoch, r.matched_at, r.opened_at, r.closed_at,
     array(select m.party_id from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
     array(select array_to_string(m.roles, ',') from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
     array(select exists (select from cleanroom.party p where p.party_id = m.party_id and p.removed_at is null)
         from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
     array(select d.owner || '.' || d.dataset from cleanroom.room_dataset d where d.room_id = r.room_id order by d.owner, d.dataset)
-from cleanroom.room r
+from cleanroom.room r`
+
+const sqlRoomFind = roomSelect + `
 where r.room_id = $1`
 
-const sqlRoomList = `
-select r.room_id, r.purpose, r.mode, r.matching, r.minimum_epoch_seconds, r.minimum_members, r.epoch, r.matched_at, r.opened_at, r.closed_at,
-    array(select m.party_id from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
-    array(select array_to_string(m.roles, ',') from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
-    array(select exists (select from cleanroom.party p where p.party_id = m.party_id and p.removed_at is null)
-        from cleanroom.room_member m where m.room_id = r.room_id order by m.party_id),
-    array(select d.owner || '.' || d.dataset from cleanroom.room_dataset d where d.room_id = r.room_id order by d.owner, d.dataset)
-from cleanroom.room r
+const sqlRoomList = roomSelect + `
 where r.closed_at is null or $1
 order by r.room_id`
 

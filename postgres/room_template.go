@@ -95,8 +95,9 @@ func divideNote(template *cleanroom.SignedTemplate, keys map[cleanroom.PartyID]s
 	return []byte(n.Text), lines, nil
 }
 
-// A template with the signatures that count: those by keys that their parties still have.
-const sqlTemplateFind = `
+// templateSelect reads templates t with the signatures that count: those by keys that their
+// parties still have.
+const templateSelect = `
 select t.text, t.digest,
     array(select s.line from cleanroom.template_signature s
         join cleanroom.party p on p.party_id = s.party_id and p.verifier = s.verifier and p.removed_at is null
@@ -107,21 +108,12 @@ select t.text, t.digest,
     array(select s.party_id from cleanroom.template_signature s
         join cleanroom.party p on p.party_id = s.party_id and p.verifier = s.verifier and p.removed_at is null
         where s.room_id = t.room_id and s.name = t.name and s.version = t.version order by s.party_id)
-from cleanroom.template t
+from cleanroom.template t`
+
+const sqlTemplateFind = templateSelect + `
 where t.room_id = $1 and t.name = $2 and t.version = $3`
 
-const sqlTemplateList = `
-select t.text, t.digest,
-    array(select s.line from cleanroom.template_signature s
-        join cleanroom.party p on p.party_id = s.party_id and p.verifier = s.verifier and p.removed_at is null
-        where s.room_id = t.room_id and s.name = t.name and s.version = t.version order by s.party_id),
-    array(select s.verifier from cleanroom.template_signature s
-        join cleanroom.party p on p.party_id = s.party_id and p.verifier = s.verifier and p.removed_at is null
-        where s.room_id = t.room_id and s.name = t.name and s.version = t.version order by s.party_id),
-    array(select s.party_id from cleanroom.template_signature s
-        join cleanroom.party p on p.party_id = s.party_id and p.verifier = s.verifier and p.removed_at is null
-        where s.room_id = t.room_id and s.name = t.name and s.version = t.version order by s.party_id)
-from cleanroom.template t
+const sqlTemplateList = templateSelect + `
 where t.room_id = $1
 order by t.name, t.version`
 
