@@ -74,7 +74,7 @@ Each --where names a column of the catalogue and the words that it may have. All
 		if _, err := house.Refresher.RefreshAll(cmd.Context(), nil); err != nil {
 			return err
 		}
-		principal := privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: privacy.RecipientID(recipient)}
+		principal := operatorFor(privacy.RecipientID(recipient))
 		answer, err := house.Gate.Audience(cmd.Context(), principal, query)
 		if err != nil {
 			return err

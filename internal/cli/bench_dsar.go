@@ -27,18 +27,15 @@ data subjects costs. Each figure stands beside its limit. Measurements: ` + name
 				return err
 			}
 			defer done()
-			progress := newBar(a.screen.err, "opening", "measurements", int64(len(bench.DSARMeasurements())))
+			step, finish := a.counting("opening", len(bench.DSARMeasurements()))
 			report, err := bench.DSAR(cmd.Context(), bench.DSARConfig{
 				OwnerURL: house.Database.URL(), Queue: house.Requests, Loader: house.Loader, Requests: requests, Only: only,
 				Desk: house.Requests, Vault: house.Keys.Vault(), Erasures: erasures,
 				Eraser:   func(watch func(time.Duration)) (bench.Eraser, error) { return house.WatchedEraser(watch) },
 				Exporter: house.Exporter, Asker: house.Gate, Finder: house.People,
-				Progress: func(step string, done, total int) {
-					progress.describe(step)
-					progress.set(int64(done), int64(total))
-				},
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}

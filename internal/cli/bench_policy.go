@@ -45,15 +45,12 @@ afterwards. Each figure stands beside its limit. Measurements: ` + names + `.`,
 				return err
 			}
 			defer done()
-			progress := newBar(a.screen.err, "opening the policies", "measurements", int64(len(bench.PolicyMeasurements())))
+			step, finish := a.counting("opening the policies", len(bench.PolicyMeasurements()))
 			report, err := bench.Policy(cmd.Context(), bench.PolicyConfig{
 				Bundle: bundle, Only: only, Time: limit, Access: access,
-				Progress: func(step string, done, total int) {
-					progress.describe(step)
-					progress.set(int64(done), int64(total))
-				},
+				Progress: step,
 			})
-			progress.finish()
+			finish()
 			if err != nil {
 				return err
 			}

@@ -48,3 +48,8 @@ func operator() privacy.Principal {
 	}
 	return assembly.Operator(fmt.Sprintf("uid-%d", os.Getuid()))
 }
+
+// operatorFor is who works at this terminal in the place of a recipient.
+func operatorFor(recipient privacy.RecipientID) privacy.Principal {
+	return privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: recipient}
+}

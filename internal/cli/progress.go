@@ -70,6 +70,16 @@ func (b *bar) describe(title string) {
 	}
 }
 
+// counting returns what measurements tell, shown as one bar that counts them under the title
+// of what is being done, and how to end it.
+func (a *app) counting(title string, measurements int) (step func(step string, done, total int), finish func()) {
+	progress := newBar(a.screen.err, title, "measurements", int64(measurements))
+	return func(step string, done, total int) {
+		progress.describe(step)
+		progress.set(int64(done), int64(total))
+	}, progress.finish
+}
+
 // benching returns what a measurement tells of its steps, shown as a bar a step, and how to
 // end the last one. unit is what the steps count.
 func (a *app) benching(unit string) (step func(step string, done, total int), finish func()) {

@@ -98,7 +98,7 @@ same ladder, the same entry in the log. A denial is an answer: exit code 0.`,
 		if err := house.CheckRecipient(privacy.RecipientID(recipient)); err != nil {
 			return err
 		}
-		principal := privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: privacy.RecipientID(recipient)}
+		principal := operatorFor(privacy.RecipientID(recipient))
 		answer, err := house.Gate.Ask(cmd.Context(), principal, query)
 		if err != nil {
 			return err

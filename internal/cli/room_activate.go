@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -39,11 +38,7 @@ comes with it.`,
 		if recipient == "" {
 			return usagef("an activation needs --recipient; see mahrem room activate --help")
 		}
-		text, err := a.readSmall(args[0], cleanroom.MaximumQuery)
-		if err != nil {
-			return err
-		}
-		query, err := cleanroom.ParseQuery(text)
+		query, text, err := a.readQuestion(args[0])
 		if err != nil {
 			return err
 		}
@@ -55,7 +50,7 @@ comes with it.`,
 		if err := house.CheckRecipient(privacy.RecipientID(recipient)); err != nil {
 			return err
 		}
-		principal := privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: privacy.RecipientID(recipient)}
+		principal := operatorFor(privacy.RecipientID(recipient))
 		audience, err := house.Activator().Activate(cmd.Context(), principal, query.Room, text)
 		if err != nil {
 			return roomRefusal(err)

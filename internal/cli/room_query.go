@@ -89,11 +89,7 @@ be, and how many such questions are left.`,
 		if party == "" {
 			return usagef("a question needs --party; see mahrem room query --help")
 		}
-		document, err := a.readSmall(args[0], cleanroom.MaximumQuery)
-		if err != nil {
-			return err
-		}
-		query, err := cleanroom.ParseQuery(document)
+		query, document, err := a.readQuestion(args[0])
 		if err != nil {
 			return err
 		}
@@ -105,7 +101,7 @@ be, and how many such questions are left.`,
 		if err := house.CheckRecipient(privacy.RecipientID(party)); err != nil {
 			return err
 		}
-		principal := privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: privacy.RecipientID(party)}
+		principal := operatorFor(privacy.RecipientID(party))
 		if price {
 			told, err := house.Rooms.Questions.Price(cmd.Context(), principal, query.Room, document)
 			if err != nil {
@@ -272,6 +268,16 @@ func writeRoomAnswer(w io.Writer, d roomAnswerDocument) {
 	_, _ = fmt.Fprintf(w, "\n%s; %s; digest %s; log entry %d\n", release.Protection, cost, d.Digest, d.Log.Index)
 }
 
+// readQuestion reads a question to a room, as it is written and as it is meant.
+func (a *app) readQuestion(file string) (*cleanroom.Query, []byte, error) {
+	text, err := a.readSmall(file, cleanroom.MaximumQuery)
+	if err != nil {
+		return nil, nil, err
+	}
+	query, err := cleanroom.ParseQuery(text)
+	return query, text, err
+}
+
 func (a *app) roomBudget() *cobra.Command {
 	var party string
 	cmd := &cobra.Command{
@@ -291,7 +297,7 @@ people are left. Nothing is ever given back. No data is read.`,
 			return err
 		}
 		defer a.close(house)
-		principal := privacy.Principal{ID: operator().ID, Role: privacy.RoleService, Recipient: privacy.RecipientID(party)}
+		principal := operatorFor(privacy.RecipientID(party))
 		budget, err := house.Rooms.Questions.Budget(cmd.Context(), principal, cleanroom.RoomID(args[0]))
 		if err != nil {
 			return roomRefusal(err)
