@@ -94,8 +94,8 @@ and for each consumer; and what was told of personas, which have a budget of the
 is for a data protection officer.
 
 Every charge, every answer and whatever came into a room is compared with the log, and every
-budget with its charges. If
-anything differs, the command says what, and fails. Ask nothing of the rooms meanwhile.`,
+budget with its charges. If anything differs, the command says what, and fails. Ask nothing
+of the rooms meanwhile.`,
 	}
 	acting := a.actingAs(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
