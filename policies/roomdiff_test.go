@@ -72,6 +72,24 @@ func TestRoomDiffSaysWhatAndWhere(t *testing.T) {
 			},
 			rules: true,
 		},
+		"rooms for a purpose that has none": {
+			changes: [][3]string{{
+				rules, "\tcount(data.catalogue.purposes[input.room_purpose].room) > 0\n\tcount(data.catalogue.purposes[input.purpose].room) > 0\n",
+				"\tcount(data.catalogue.purposes[input.purpose].channels) >= 0\n",
+			}},
+			want: []RoomChange{
+				{Purpose: "content", Move: RoomOpens},
+				{Purpose: "greeting", Move: RoomOpens},
+				{Purpose: "loyalty", Move: RoomOpens},
+				{Purpose: "phone_offers", Move: RoomOpens},
+				{Purpose: "pricing", Move: RoomOpens},
+				{Purpose: "recommendations", Move: RoomOpens},
+				{Purpose: "special_offers_health", Move: RoomOpens},
+				{Purpose: "store_coupons", Move: RoomOpens},
+				{Purpose: "newsletter", Move: RoomOpens, Parties: []privacy.RecipientID{"crm"}, Categories: []privacy.DataCategory{""}, From: RoomVerdict{Failed: []string{"room.purpose_measures"}}},
+			},
+			rules: true,
+		},
 		"the same rules in other words": {
 			changes: [][3]string{{rules, "input.v == 1", "1 == input.v"}},
 			rules:   true,
