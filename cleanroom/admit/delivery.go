@@ -133,7 +133,7 @@ func (s *delivery) fits(ctx context.Context) error {
 	case m.Epoch != s.room.Epoch+1:
 		return fault("/manifest/epoch", fmt.Sprintf("the next match begins epoch %d", s.room.Epoch+1))
 	case m.Matching != s.room.Matching:
-		return fault("/manifest/matching", "the room matches in another way")
+		return fault("/manifest/matching", fmt.Sprintf("the room matches in another way, which is %s", s.room.Matching))
 	case inForce == nil:
 		return fault("/manifest/dataset", "the room does not let this dataset in, or it has no contract")
 	case m.ContractVersion != inForce.Contract.Version || m.ContractDigest != inForce.Digest:

@@ -26,6 +26,9 @@ type Summary struct {
 	// nobody, and Bad why others were left out.
 	LeftOut, NoIdentifier int
 	Bad                   map[string]int
+	// Others are how many rows of a column had a word that is not in its domain, and count as
+	// the one for whatever is left.
+	Others map[string]int
 	// Resumed is whether work that broke off was taken up.
 	Resumed bool
 }
@@ -115,6 +118,7 @@ func Run(ctx context.Context, source intake.Source, dir string, c Config) (_ *Su
 	}
 	summary.Manifest, summary.Digest = m, Digest(signed)
 	summary.LeftOut, summary.NoIdentifier, summary.Bad = in.refused, in.noBody, in.faults.reasons
+	summary.Others = in.others
 	return summary, nil
 }
 

@@ -171,6 +171,9 @@ func TestBadRowsAreDroppedIfWanted(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"bad_identifier": 1, "not_provided": 1}, summary.Bad); diff != "" {
 		t.Error(diff)
 	}
+	if diff := cmp.Diff(map[string]int{"segment": 4}, summary.Others); diff != "" {
+		t.Errorf("words that became the other one: %s", diff)
+	}
 	if got := open(t, dir, verifier, 3); got.manifest.Members != 12 {
 		t.Errorf("%d members", got.manifest.Members)
 	}

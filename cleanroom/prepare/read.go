@@ -23,6 +23,7 @@ type content struct {
 	kept    int // rows
 	digest  [sha256.Size]byte
 	refused int // people who do not agree
+	others  map[string]int
 }
 
 // progressRows is after how many rows progress is told.
@@ -30,7 +31,7 @@ const progressRows = 4096
 
 // read brings a file in: people into memory, rows onto the disk.
 func (c *Config) read(ctx context.Context, table *intake.Table, size int64, dir string, seed [seedSize]byte) (_ *content, err error) {
-	in := &content{people: newPeople()}
+	in := &content{people: newPeople(), others: map[string]int{}}
 	columns := c.Contract.Contract.Columns
 	if in.rows, err = newSpill(dir, spillFiles(size), len(columns), seed); err != nil {
 		return nil, err
@@ -96,6 +97,7 @@ func (c *Config) row(in *content, cells []string, values []int64, line int64) er
 			in.faults.add(line, OutOfDomain, column)
 			return nil
 		}
+		c.countOthers(in, cells[2:], values)
 	}
 	person, fresh, err := in.people.add(c.Matcher.Seed(normal))
 	switch {
@@ -129,6 +131,18 @@ func (c *Config) encode(cells []string, values []int64) string {
 		values[i] = value
 	}
 	return ""
+}
+
+// countOthers counts words that stand for whatever is left, and were another word: a party that
+// spells all of them otherwise than its contract would ask about nothing.
+func (c *Config) countOthers(in *content, cells []string, values []int64) {
+	columns := c.Contract.Contract.Columns
+	for i := range columns {
+		column := &columns[i]
+		if column.Other != "" && column.Domain[values[i]] == column.Other && strings.TrimSpace(cells[i]) != column.Other {
+			in.others[column.Name]++
+		}
+	}
 }
 
 func (c *Config) tell(stage Stage, done, total int64) {

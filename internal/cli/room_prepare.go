@@ -42,6 +42,7 @@ type preparedDocument struct {
 	WithoutConsent    int            `json:"without_consent"`
 	WithoutIdentifier int            `json:"rows_without_identifier"`
 	Dropped           map[string]int `json:"rows_dropped,omitempty"`
+	Others            map[string]int `json:"rows_as_other,omitempty"`
 	Resumed           bool           `json:"resumed"`
 }
 
@@ -99,7 +100,7 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 			m := summary.Manifest
 			document := preparedDocument{
 				Directory: f.output, Manifest: fmt.Sprintf("%x", summary.Digest), Dataset: string(m.Owner) + "." + string(m.Dataset), Epoch: m.Epoch,
-				Members: m.Members, Rows: m.Rows, WithoutConsent: summary.LeftOut, WithoutIdentifier: summary.NoIdentifier, Dropped: summary.Bad,
+				Members: m.Members, Rows: m.Rows, WithoutConsent: summary.LeftOut, WithoutIdentifier: summary.NoIdentifier, Dropped: summary.Bad, Others: summary.Others,
 				Resumed: summary.Resumed,
 			}
 			return a.screen.print(document, func(w io.Writer) {
@@ -111,6 +112,9 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 				t.add("left out", fmt.Sprintf("%d people without consent, %d rows without an identifier", summary.LeftOut, summary.NoIdentifier))
 				for _, reason := range sortedKeys(summary.Bad) {
 					t.add("dropped", fmt.Sprintf("%d rows: %s", summary.Bad[reason], reason))
+				}
+				for _, column := range sortedKeys(summary.Others) {
+					t.add("as other", fmt.Sprintf("%d rows: %s has a word that the contract does not have", summary.Others[column], column))
 				}
 				t.add("manifest", document.Manifest)
 				t.writeTo(w, "")

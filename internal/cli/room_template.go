@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -39,7 +40,8 @@ func (a *app) roomTemplateSign() *cobra.Command {
 		Long: `Sign a template: a question with holes, which its signers agree to have asked with any values
 that its columns have. FILE is the template, or one that another party has signed, which gets
 this signature too. It binds when every owner of data in the room and whoever asks have signed
-it. This happens at the party: it needs no house, and the key goes nowhere.`,
+it. This happens at the party: it needs no house, and the key goes nowhere. What was signed is
+shown; whether signatures of others fit, the house checks.`,
 		Example: `  mahrem room template sign reach.json --key retail_media.key --out reach.note
   mahrem room template sign reach.note --key brand_partner.key --out reach.both.note`,
 	}
@@ -73,9 +75,16 @@ it. This happens at the party: it needs no house, and the key goes nowhere.`,
 		if err := writeNew(out, string(signed), 0o644); err != nil {
 			return err
 		}
-		document := map[string]any{"room": template.Query.Room, "template": template.String(), "signed_by": signer.Party(), "file": out}
+		// What somebody else has written is shown to whoever has signed it.
+		query, err := json.MarshalIndent(&template.Query, "", "  ")
+		if err != nil {
+			return fmt.Errorf("showing the template: %w", err)
+		}
+		document := map[string]any{
+			"room": template.Query.Room, "template": template.String(), "signed_by": signer.Party(), "file": out, "query": json.RawMessage(query),
+		}
 		return a.screen.print(document, func(w io.Writer) {
-			_, _ = fmt.Fprintf(w, "signed %s of room %s for %s\n", template, template.Query.Room, signer.Party())
+			_, _ = fmt.Fprintf(w, "signed %s of room %s for %s\n%s\n", template, template.Query.Room, signer.Party(), query)
 		})
 	}
 	a.jsonFlag(cmd)
