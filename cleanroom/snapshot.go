@@ -25,6 +25,8 @@ var (
 	// ErrIdentifiers is wrapped by the error of a dataset whose people are known by another kind
 	// of identifier than those that wait for the same match: nobody would be found in both.
 	ErrIdentifiers = errors.New("another kind of identifier than in the room's other lists")
+	// ErrBegun is wrapped by the error of a delivery after [BegunADay] others of the dataset.
+	ErrBegun = errors.New("too many deliveries of the dataset were begun within a day: send one of them again, or begin another one tomorrow")
 	// ErrMoved is wrapped by the error of a chunk that is not the next one: another line has
 	// brought it meanwhile, or what was on its way was forgotten. Ask how far it is.
 	ErrMoved = errors.New("another part of the delivery comes next")
@@ -33,6 +35,10 @@ var (
 	// ErrNothingStaged is wrapped by the error of a match that nobody has brought data for.
 	ErrNothingStaged = errors.New("nothing is staged")
 )
+
+// BegunADay is how many deliveries of a party's dataset are begun for a room within a day. Each
+// has tables of its own and leaves its row for ever.
+const BegunADay = 100
 
 // SnapshotState is how far a snapshot has got.
 type SnapshotState string

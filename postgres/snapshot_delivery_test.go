@@ -246,3 +246,34 @@ func TestSweepDeliveries(t *testing.T) {
 		t.Errorf("swept %d, %v, want one", n, err)
 	}
 }
+
+// Whoever begins one delivery after the other, and brings nothing, is stopped for the day.
+func TestDeliveriesOfADay(t *testing.T) {
+	t.Parallel()
+	s := newSnapshotTest(t, "campaign")
+	begin := func(n int, members int64) error {
+		_, err := s.store.Begin(t.Context(), cleanroom.Admission{
+			Room: "campaign", Dataset: testDatasets[1], Contract: 1, Manifest: sha256.Sum256([]byte{byte(n), byte(n >> 8)}),
+			Identifier: privacy.Email, Members: members, Rows: members,
+		}, snapshotEvent(audit.SnapshotDropped))
+		return err
+	}
+	for n := range cleanroom.BegunADay {
+		if err := begin(n, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := begin(1000, 3); !errors.Is(err, cleanroom.ErrBegun) || !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("one more: %v", err)
+	}
+	if n := s.count(t, `select count(*) from cleanroom.snapshot where state = 'loading'`); n != 1 {
+		t.Errorf("%d are on their way, want the last that was begun", n)
+	}
+	if err := begin(1001, 0); err != nil {
+		t.Errorf("a draw of the house: %v", err)
+	}
+	s.exec(t, `update cleanroom.snapshot set begun_at = begun_at - interval '25 hours'`)
+	if err := begin(1002, 3); err != nil {
+		t.Errorf("a day later: %v", err)
+	}
+}

@@ -61,6 +61,27 @@ insert into cleanroom.snapshot (room_id, owner, dataset, contract_version, manif
 values ($1, $2, $3, $4, $5, $6, 'loading', $7, $8, $9, clock_timestamp())
 returning snapshot_id`
 
+const sqlSnapshotBegunToday = `
+select count(*)
+from cleanroom.snapshot
+where room_id = $1 and owner = $2 and dataset = $3 and begun_at > clock_timestamp() - interval '1 day'`
+
+// fewBegun refuses a further delivery of a party. Draws of the house's own people are its own
+// doing, and say no number of members. The room is locked.
+func fewBegun(ctx context.Context, tx pgx.Tx, a *cleanroom.Admission) error {
+	if a.Members == 0 {
+		return nil
+	}
+	var begun int
+	if err := tx.QueryRow(ctx, sqlSnapshotBegunToday, string(a.Room), string(a.Dataset.Owner), string(a.Dataset.Dataset)).Scan(&begun); err != nil {
+		return translate(err)
+	}
+	if begun >= cleanroom.BegunADay {
+		return fmt.Errorf("%w: %w", cleanroom.ErrBegun, privacy.ErrInvalid)
+	}
+	return nil
+}
+
 const sqlSnapshotAddStaging = `select cleanroom.add_staging($1)`
 
 // Begin is [cleanroom.Staging]'s.
@@ -77,6 +98,9 @@ func (s *SnapshotStore) Begin(ctx context.Context, a cleanroom.Admission, ended 
 			return err
 		}
 		if err := sameIdentifier(ctx, tx, a.Room, a.Dataset, string(a.Identifier)); err != nil {
+			return err
+		}
+		if err := fewBegun(ctx, tx, &a); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, sqlSnapshotLoading, string(a.Room), string(a.Dataset.Owner), string(a.Dataset.Dataset))

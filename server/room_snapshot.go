@@ -77,6 +77,8 @@ func admitSnapshot(_ context.Context, c *call) error {
 	case errors.Is(err, cleanroom.ErrReplaced):
 		// No conflict: asking again would bring all of it again.
 		return refuseField(invalid, "/manifest/dataset", cleanroom.ErrReplaced.Error())
+	case errors.Is(err, cleanroom.ErrBegun):
+		return refuseField(invalid, "/manifest/dataset", cleanroom.ErrBegun.Error())
 	case errors.Is(err, cleanroom.ErrTooFew):
 		return refuseField(invalid, "/members", cleanroom.ErrTooFew.Error())
 	case err != nil:

@@ -82,7 +82,7 @@ func TestAdmitSnapshot(t *testing.T) {
 	mustStatus(t, do(s, asked), http.StatusBadRequest)
 	for err, status := range map[error]int{
 		cleanroom.ErrDuplicates: http.StatusUnprocessableEntity, cleanroom.ErrSizes: http.StatusUnprocessableEntity,
-		cleanroom.ErrReplaced:                                http.StatusUnprocessableEntity,
+		cleanroom.ErrReplaced: http.StatusUnprocessableEntity, cleanroom.ErrBegun: http.StatusUnprocessableEntity,
 		errors.Join(cleanroom.ErrMoved, privacy.ErrConflict): http.StatusConflict, cleanroom.ErrTooFew: http.StatusUnprocessableEntity, privacy.ErrConflict: http.StatusConflict, prepare.ErrInput: http.StatusBadRequest,
 		&cleanroom.Denied{Checks: []string{"room_member"}}: http.StatusForbidden, privacy.ErrUnavailable: http.StatusServiceUnavailable,
 	} {
