@@ -168,13 +168,26 @@ type Matched struct {
 	Dropped   []SnapshotID
 }
 
+// Staged returns the snapshots of a list that wait for a match.
+func Staged(snapshots []Snapshot) []SnapshotID {
+	var staged []SnapshotID
+	for i := range snapshots {
+		if snapshots[i].State == SnapshotStaged {
+			staged = append(staged, snapshots[i].ID)
+		}
+	}
+	return staged
+}
+
 // Matches begins epochs and ends snapshots.
 //
 // Match gives everybody in the staged snapshots of a room a random number, the same one to
-// those who are the same person, and forgets tokens and the snapshots of the epoch before. It
-// fails with an error that wraps [ErrTooEarly] before the epoch is over.
+// those who are the same person, and forgets tokens and the snapshots of the epoch before.
+// Judged are the staged snapshots that the policies let it match; it fails with
+// [privacy.ErrConflict] if another one has come meanwhile, and with an error that wraps
+// [ErrTooEarly] before the epoch is over.
 type Matches interface {
-	Match(ctx context.Context, room RoomID, event audit.Event) (*Matched, audit.Receipt, error)
+	Match(ctx context.Context, room RoomID, judged []SnapshotID, event audit.Event) (*Matched, audit.Receipt, error)
 	// Drop takes away the rows of a snapshot; it cannot be asked about from then on.
 	Drop(ctx context.Context, id SnapshotID, event audit.Event) (audit.Receipt, error)
 	// Snapshots lists those of a room, or of all rooms if room is empty, dropped ones too,

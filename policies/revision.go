@@ -19,14 +19,19 @@ import (
 )
 
 // EvaluationLimit bounds one evaluation for a request unless it is said otherwise. A rule that
-// needs longer is broken. At activation, when a machine may be busy starting, the limit is wider.
+// needs longer is broken. At activation, when a machine may be busy starting, the limit is forty
+// times wider, though not for ever, and never below two seconds.
 const (
 	EvaluationLimit = 50 * time.Millisecond
 	activationLimit = 2 * time.Second
+	activationMost  = time.Minute
 )
 
 // activating is the limit of one evaluation while the revision is made or looked through.
-func (r *Revision) activating() time.Duration { return max(activationLimit, r.limit) }
+func (r *Revision) activating() time.Duration {
+	wider := r.limit * time.Duration(activationLimit/EvaluationLimit)
+	return max(activationLimit, r.limit, min(wider, activationMost))
+}
 
 // Revision is one activated bundle: rules, catalogue and the tables expanded from them.
 // It is immutable and safe for concurrent use.

@@ -77,7 +77,7 @@ func TestDeliveryByChunks(t *testing.T) {
 	if _, err := s.store.Admit(ctx, id, snapshotEvent(audit.SnapshotAdmitted)); !errors.Is(err, cleanroom.ErrSizes) {
 		t.Errorf("admitting a half: %v", err)
 	}
-	if _, _, err := s.store.Match(ctx, "campaign", snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrNothingStaged) {
+	if _, _, err := s.store.Match(ctx, "campaign", s.judged(t, "campaign"), snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrNothingStaged) {
 		t.Errorf("matching a half: %v", err)
 	}
 	if err := s.store.TakeRows(ctx, id, 1, more); err != nil {
@@ -275,5 +275,24 @@ func TestDeliveriesOfADay(t *testing.T) {
 	s.exec(t, `update cleanroom.snapshot set begun_at = begun_at - interval '25 hours'`)
 	if err := begin(1002, 3); err != nil {
 		t.Errorf("a day later: %v", err)
+	}
+}
+
+// TestOnlyWhatWasJudgedIsMatched: a dataset that comes in while the policies are asked about
+// the others is in no epoch that they did not let it into.
+func TestOnlyWhatWasJudgedIsMatched(t *testing.T) {
+	t.Parallel()
+	s := newSnapshotTest(t, "campaign")
+	s.stage(t, "campaign", 0, persons(1, 60))
+	judged := s.judged(t, "campaign")
+	s.stage(t, "campaign", 1, persons(31, 90))
+	if _, _, err := s.store.Match(t.Context(), "campaign", judged, snapshotEvent(audit.RoomMatched)); !errors.Is(err, privacy.ErrConflict) {
+		t.Fatalf("matched with a dataset that nobody judged: %v", err)
+	}
+	if n := s.count(t, `select count(*) from cleanroom.snapshot where state = 'staged'`); n != 2 {
+		t.Errorf("%d datasets wait for the match, want 2", n)
+	}
+	if _, _, err := s.store.Match(t.Context(), "campaign", s.judged(t, "campaign"), snapshotEvent(audit.RoomMatched)); err != nil {
+		t.Errorf("matched again: %v", err)
 	}
 }

@@ -44,7 +44,7 @@ where room_id = $1`
 
 // Match is [cleanroom.Matches]'s: one transaction, of which nothing is seen before its end.
 // While it works, people may leave the staged snapshots; whoever has by the end is in none.
-func (s *SnapshotStore) Match(ctx context.Context, id cleanroom.RoomID, event audit.Event) (*cleanroom.Matched, audit.Receipt, error) {
+func (s *SnapshotStore) Match(ctx context.Context, id cleanroom.RoomID, judged []cleanroom.SnapshotID, event audit.Event) (*cleanroom.Matched, audit.Receipt, error) {
 	var done cleanroom.Matched
 	receipts, err := s.log.AppendAllTx(ctx, func(ctx context.Context, tx pgx.Tx) ([]audit.Event, error) {
 		if err := wholeTables(ctx, tx); err != nil {
@@ -70,6 +70,11 @@ func (s *SnapshotStore) Match(ctx context.Context, id cleanroom.RoomID, event au
 		}
 		if len(staged) == 0 {
 			return nil, fmt.Errorf("%w: %w", cleanroom.ErrNothingStaged, privacy.ErrConflict)
+		}
+		for i := range staged {
+			if !slices.Contains(judged, staged[i].ID) {
+				return nil, fmt.Errorf("a dataset came in while the policies were asked about the others; match again: %w", privacy.ErrConflict)
+			}
 		}
 		if err := s.settle(ctx, tx, staged); err != nil {
 			return nil, err

@@ -167,9 +167,19 @@ func (s *snapshotTest) stage(t testing.TB, room cleanroom.RoomID, dataset int, p
 	return id
 }
 
+// judged are the staged snapshots of a room, all of which the policies let it match.
+func (s *snapshotTest) judged(t testing.TB, room cleanroom.RoomID) []cleanroom.SnapshotID {
+	t.Helper()
+	snapshots, err := s.store.Snapshots(t.Context(), room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cleanroom.Staged(snapshots)
+}
+
 func (s *snapshotTest) match(t testing.TB, room cleanroom.RoomID) *cleanroom.Matched {
 	t.Helper()
-	m, _, err := s.store.Match(t.Context(), room, snapshotEvent(audit.RoomMatched))
+	m, _, err := s.store.Match(t.Context(), room, s.judged(t, room), snapshotEvent(audit.RoomMatched))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,13 +243,13 @@ func TestMatch(t *testing.T) {
 		+ (select count(*) from pg_class where relname like 'staged%\_1' or relname like 'staged%\_2')`); n != 0 {
 		t.Errorf("%d things are left of what was staged", n)
 	}
-	if _, _, err := s.store.Match(t.Context(), "campaign", snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrNothingStaged) {
+	if _, _, err := s.store.Match(t.Context(), "campaign", s.judged(t, "campaign"), snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrNothingStaged) {
 		t.Errorf("matching nothing: %v", err)
 	}
 	// The next epoch takes the place of this one.
 	c := s.stage(t, "campaign", 1, persons(1, 10))
 	s.exec(t, `update cleanroom.room set minimum_epoch_seconds = 3600`)
-	if _, _, err := s.store.Match(t.Context(), "campaign", snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrTooEarly) {
+	if _, _, err := s.store.Match(t.Context(), "campaign", s.judged(t, "campaign"), snapshotEvent(audit.RoomMatched)); !errors.Is(err, cleanroom.ErrTooEarly) {
 		t.Errorf("matching again within the hour: %v", err)
 	}
 	s.exec(t, `update cleanroom.room set matched_at = matched_at - interval '1 hour'`)
@@ -435,9 +445,9 @@ func TestLeaveWhileSettling(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), `lock table only cleanroom.`+table+` in access exclusive mode`); err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error, 1)
+			done, judged := make(chan error, 1), s.judged(t, "campaign")
 			go func() {
-				_, _, err := s.store.Match(t.Context(), "campaign", snapshotEvent(audit.RoomMatched))
+				_, _, err := s.store.Match(t.Context(), "campaign", judged, snapshotEvent(audit.RoomMatched))
 				done <- err
 			}()
 			for s.count(t, `select count(*) from pg_stat_activity

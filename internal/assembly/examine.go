@@ -67,7 +67,7 @@ func Examine(ctx context.Context, settings config.Config, logger *slog.Logger) [
 // trustedPolicies activates what a house would, but for what only the database knows.
 func trustedPolicies(ctx context.Context, settings config.Config) (*policies.Engine, error) {
 	if settings.Policies == "" {
-		return OpenPolicies(ctx, "")
+		return OpenPolicies(ctx, "", settings.Patience)
 	}
 	keys, err := policyKeys(settings)
 	if err != nil {
@@ -77,7 +77,7 @@ func trustedPolicies(ctx context.Context, settings config.Config) (*policies.Eng
 	if err != nil {
 		return nil, err
 	}
-	engine := policies.New(policies.Config{Keys: keys, Examine: examine})
+	engine := policies.New(policies.Config{EvaluationLimit: settings.Patience.With(policies.EvaluationLimit), Keys: keys, Examine: examine})
 	return engine, engine.ActivateFrom(ctx, source)
 }
 

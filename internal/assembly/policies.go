@@ -20,13 +20,14 @@ import (
 	"github.com/mahrem/mahrem/privacy"
 )
 
-// OpenPolicies compiles and activates the bundle at a place, as [Bundle] finds it.
-func OpenPolicies(ctx context.Context, place string) (*policies.Engine, error) {
+// OpenPolicies compiles and activates the bundle at a place, as [Bundle] finds it, with the
+// limits of a house of such patience.
+func OpenPolicies(ctx context.Context, place string, patience config.Patience) (*policies.Engine, error) {
 	bundle, err := Bundle(ctx, place)
 	if err != nil {
 		return nil, err
 	}
-	return policies.Open(ctx, bundle, policies.Config{})
+	return policies.Open(ctx, bundle, policies.Config{EvaluationLimit: patience.With(policies.EvaluationLimit)})
 }
 
 // Bundle is the policy bundle at a place: a directory, a file or a URL; the one in the
@@ -54,8 +55,8 @@ func ReadPolicies(ctx context.Context, place string) (*policies.Content, error) 
 
 // TryPolicies does with a bundle what a house does before it makes it active, but for
 // asking who signed it and what was active before. Nothing comes of it but the error.
-func TryPolicies(ctx context.Context, content *policies.Content) error {
-	return policies.New(policies.Config{Examine: examine}).ActivateContent(ctx, content)
+func TryPolicies(ctx context.Context, content *policies.Content, patience config.Patience) error {
+	return policies.New(policies.Config{EvaluationLimit: patience.With(policies.EvaluationLimit), Examine: examine}).ActivateContent(ctx, content)
 }
 
 func policySource(place string) (policies.Source, error) {

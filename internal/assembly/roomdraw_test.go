@@ -167,7 +167,7 @@ func TestHouseInARoom(t *testing.T) {
 		t.Errorf("%d are staged after a withdrawal", n)
 	}
 	snapshots := postgres.NewSnapshotStore(house.DB, house.Log)
-	if _, _, err := snapshots.Match(t.Context(), "spring", audit.Event{Kind: audit.RoomMatched, Outcome: audit.Done, Principal: Operator("tester"), Purpose: "campaign_measurement"}); err != nil {
+	if _, _, err := snapshots.Match(t.Context(), "spring", staged(t, house, "spring"), audit.Event{Kind: audit.RoomMatched, Outcome: audit.Done, Principal: Operator("tester"), Purpose: "campaign_measurement"}); err != nil {
 		t.Fatal(err)
 	}
 	if n := countOf(t, pool, `select count(*) from cleanroom.fact`); n != 4 {

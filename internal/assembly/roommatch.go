@@ -30,7 +30,7 @@ func (h *House) MatchRoom(ctx context.Context, by privacy.Principal, id cleanroo
 			return nil, audit.Receipt{}, err
 		}
 	}
-	return h.Rooms.Snapshots.Match(ctx, id, audit.Event{Kind: audit.RoomMatched, Principal: by, Outcome: audit.Done, Purpose: room.Purpose})
+	return h.Rooms.Snapshots.Match(ctx, id, cleanroom.Staged(snapshots), audit.Event{Kind: audit.RoomMatched, Principal: by, Outcome: audit.Done, Purpose: room.Purpose})
 }
 
 // judgeMatch asks the policies about one staged dataset: under the contract that its rows were

@@ -86,7 +86,7 @@ func mustMatchedRoom(t *testing.T, house *House) {
 		return audit.Event{Kind: kind, Outcome: audit.Done, Principal: by, Purpose: "campaign_measurement", List: audit.Digest{1}}
 	}
 	must(house.Rooms.Snapshots.Admit(ctx, id, event(audit.SnapshotAdmitted)))
-	_, receipt, err = house.Rooms.Snapshots.Match(ctx, "loyalty", event(audit.RoomMatched))
+	_, receipt, err = house.Rooms.Snapshots.Match(ctx, "loyalty", []cleanroom.SnapshotID{id}, event(audit.RoomMatched))
 	must(receipt, err)
 	// The key by which groups are drawn is made at the first match by the command line.
 	if _, err := house.Keys.EnsureRooms(); err != nil {

@@ -101,7 +101,7 @@ func TestWhoLeavesARoomByThemselves(t *testing.T) {
 	if n := countOf(t, pool, `select count(*) from cleanroom.staged_member`); n != 2 {
 		t.Errorf("%d are staged, want 2", n)
 	}
-	if _, _, err := house.Rooms.Snapshots.Match(t.Context(), "spring", audit.Event{
+	if _, _, err := house.Rooms.Snapshots.Match(t.Context(), "spring", staged(t, house, "spring"), audit.Event{
 		Kind: audit.RoomMatched, Outcome: audit.Done, Principal: Operator("tester"), Purpose: "campaign_measurement",
 	}); err != nil {
 		t.Fatal(err)
@@ -130,4 +130,14 @@ func TestWhoLeavesARoomByThemselves(t *testing.T) {
 	if report, err := house.VerifyLog(t.Context(), nil); err != nil {
 		t.Errorf("the log: %+v, %v", report, err)
 	}
+}
+
+// staged are the snapshots of a room that wait for its match.
+func staged(t *testing.T, house *House, room cleanroom.RoomID) []cleanroom.SnapshotID {
+	t.Helper()
+	snapshots, err := house.Rooms.Snapshots.Snapshots(t.Context(), room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cleanroom.Staged(snapshots)
 }

@@ -50,7 +50,7 @@ differs from what is expected.`,
 			if err != nil {
 				return err
 			}
-			engine, err := policies.Open(cmd.Context(), bundle, policies.Config{})
+			engine, err := policies.Open(cmd.Context(), bundle, policies.Config{EvaluationLimit: settings.Patience.With(policies.EvaluationLimit)})
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/policies"
 )
 
@@ -77,7 +78,7 @@ func needs(cmd *cobra.Command, flags ...string) error {
 
 // sign reads the bundle at a place, does everything with it that a server would before it
 // believed it, and signs it.
-func (f *signFlags) sign(ctx context.Context, place string) (*policies.Content, bundleDocument, error) {
+func (f *signFlags) sign(ctx context.Context, place string, patience config.Patience) (*policies.Content, bundleDocument, error) {
 	notAfter, err := parseEnd(f.notAfter)
 	if err != nil {
 		return nil, bundleDocument{}, err
@@ -90,7 +91,7 @@ func (f *signFlags) sign(ctx context.Context, place string) (*policies.Content, 
 	if err != nil {
 		return nil, bundleDocument{}, err
 	}
-	if err := assembly.TryPolicies(ctx, content); err != nil {
+	if err := assembly.TryPolicies(ctx, content, patience); err != nil {
 		return nil, bundleDocument{}, fmt.Errorf("not signed, because no server would take it: %w", err)
 	}
 	signed, statement, err := signer.Sign(content, f.sequence, notAfter)
@@ -146,7 +147,11 @@ The file replaces one that is there in one step, so a server may watch it.`,
 			if err := needs(cmd, "output", "key", "sequence", "not-after"); err != nil {
 				return err
 			}
-			signed, document, err := f.sign(cmd.Context(), args[0])
+			settings, err := a.config()
+			if err != nil {
+				return err
+			}
+			signed, document, err := f.sign(cmd.Context(), args[0], settings.Patience)
 			if err != nil {
 				return err
 			}
@@ -173,7 +178,11 @@ DIR/bundle.note. Whoever changes a file afterwards has to sign again.`,
 			if err := needs(cmd, "key", "sequence", "not-after"); err != nil {
 				return err
 			}
-			signed, document, err := f.sign(cmd.Context(), args[0])
+			settings, err := a.config()
+			if err != nil {
+				return err
+			}
+			signed, document, err := f.sign(cmd.Context(), args[0], settings.Patience)
 			if err != nil {
 				return err
 			}

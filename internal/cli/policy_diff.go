@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/internal/assembly"
+	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/policies"
 )
 
@@ -28,11 +29,15 @@ NEW are directories or files; the word bundled stands for the bundle in the bina
 		Example: `  mahrem policy diff bundled ./our-policies
   mahrem policy diff ./in-force ./proposed --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			before, err := revisionAt(cmd.Context(), args[0])
+			settings, err := a.config()
 			if err != nil {
 				return err
 			}
-			after, err := revisionAt(cmd.Context(), args[1])
+			before, err := revisionAt(cmd.Context(), args[0], settings.Patience)
+			if err != nil {
+				return err
+			}
+			after, err := revisionAt(cmd.Context(), args[1], settings.Patience)
 			if err != nil {
 				return err
 			}
@@ -48,11 +53,11 @@ NEW are directories or files; the word bundled stands for the bundle in the bina
 }
 
 // revisionAt compiles and attacks the bundle at a place.
-func revisionAt(ctx context.Context, place string) (*policies.Revision, error) {
+func revisionAt(ctx context.Context, place string, patience config.Patience) (*policies.Revision, error) {
 	if place == bundledPlace {
 		place = ""
 	}
-	engine, err := assembly.OpenPolicies(ctx, place)
+	engine, err := assembly.OpenPolicies(ctx, place, patience)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", place, err)
 	}

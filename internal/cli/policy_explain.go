@@ -82,7 +82,7 @@ has every role there, on columns of some categories or with some words.`,
 			if err != nil {
 				return err
 			}
-			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies)
+			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies, settings.Patience)
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ has every role there, on columns of some categories or with some words.`,
 		if err != nil {
 			return err
 		}
-		engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies)
+		engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies, settings.Patience)
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ what was closed. The exit code is 1 if one opens anything. It takes a minute or 
 				names = []string{only}
 			}
 			collectLess()
-			revision, err := revisionAt(cmd.Context(), settings.Policies)
+			revision, err := revisionAt(cmd.Context(), settings.Policies, settings.Patience)
 			if err != nil {
 				return err
 			}

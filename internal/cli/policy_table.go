@@ -38,7 +38,7 @@ against it; everything else is taken to be in order.`,
 			if err != nil {
 				return err
 			}
-			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies)
+			engine, err := assembly.OpenPolicies(cmd.Context(), settings.Policies, settings.Patience)
 			if err != nil {
 				return err
 			}

@@ -140,7 +140,11 @@ func (s *stored) world(t *testing.T, data map[cleanroom.SnapshotID][]roomtest.Ro
 			}
 			w.rooms[snapshot], w.ids[snapshot] = room, id
 		}
-		if _, _, err := store.Match(t.Context(), room, event(audit.RoomMatched)); err != nil {
+		snapshots, err := store.Snapshots(t.Context(), room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := store.Match(t.Context(), room, cleanroom.Staged(snapshots), event(audit.RoomMatched)); err != nil {
 			t.Fatal(err)
 		}
 	}
