@@ -25,6 +25,21 @@ type Database struct {
 // the embedded PostgreSQL, or joins the one that another mahrem process of the same
 // home is running.
 func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
+	return openDatabase(ctx, c, join, joinTries)
+}
+
+// openLasting is [OpenDatabase] for a process that goes on until it is told to stop. It joins
+// nobody, because the PostgreSQL would end under it with the command that runs it: it waits
+// until that has ended, and gives up after a minute.
+func openLasting(ctx context.Context, c config.Config) (*Database, error) {
+	return openDatabase(ctx, c, alone, lastingTries)
+}
+
+func alone(context.Context, string) (*Database, error) { return nil, errLasting }
+
+var errLasting = errors.New("a service has a PostgreSQL of its own; start it again when that command has ended")
+
+func openDatabase(ctx context.Context, c config.Config, join func(context.Context, string) (*Database, error), most int) (*Database, error) {
 	if c.DatabaseURL != "" {
 		return &Database{url: c.DatabaseURL}, nil
 	}
@@ -41,7 +56,7 @@ func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
 			return joined, nil
 		}
 		// The other process is starting or stopping its PostgreSQL just now.
-		if tries == joinTries {
+		if tries >= most {
 			return nil, fmt.Errorf("%w; joining it: %w", err, joinErr)
 		}
 		select {
@@ -54,8 +69,9 @@ func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
 
 // A PostgreSQL that starts or stops takes a few seconds at most.
 const (
-	joinTries = 50
-	joinPause = 200 * time.Millisecond
+	joinTries    = 50
+	lastingTries = 300
+	joinPause    = 200 * time.Millisecond
 )
 
 // join reaches the PostgreSQL that another process runs in dir.

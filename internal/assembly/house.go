@@ -37,6 +37,9 @@ type Options struct {
 	// Database is one that is open already; it is not closed. Nil means the one that the
 	// settings name.
 	Database *Database
+	// Lasting is for a process that goes on until it is told to stop: it has an embedded
+	// PostgreSQL of its own, and joins none that ends with another process.
+	Lasting bool
 	// Base stops before the log and everything that needs it: keys and database only, for
 	// looking at a log that may not open.
 	Base bool
@@ -105,7 +108,11 @@ func (h *House) open(ctx context.Context) (err error) {
 		return err
 	}
 	if h.Database == nil {
-		if h.Database, err = OpenDatabase(ctx, h.Settings); err != nil {
+		open := OpenDatabase
+		if h.options.Lasting {
+			open = openLasting
+		}
+		if h.Database, err = open(ctx, h.Settings); err != nil {
 			return err
 		}
 		h.onClose(func(context.Context) error { return h.Database.Close() })

@@ -62,7 +62,7 @@ func (a *app) serve(ctx context.Context, config server.ServeConfig) error {
 	}
 	defer func() { _ = listener.Close() }()
 	logger := a.logger()
-	house, err := assembly.Open(ctx, settings, assembly.Options{Logger: logger, SignEvery: time.Second})
+	house, err := assembly.Open(ctx, settings, assembly.Options{Logger: logger, SignEvery: time.Second, Lasting: true})
 	if err != nil {
 		return err
 	}

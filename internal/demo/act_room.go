@@ -110,10 +110,6 @@ func (p *playRoom) reach(ctx context.Context, act *Act) error {
 
 // pregnancy: what would tell who is expecting gets into no room.
 func (p *playRoom) pregnancy(ctx context.Context, act *Act) error {
-	before, err := p.house.Log.Size(ctx)
-	if err != nil {
-		return err
-	}
 	t := act.table("What else it would like to know", "", "is told")
 	column := cleanroom.Column{
 		Name: "shelf", Role: cleanroom.Dimension, Type: cleanroom.Enum, Category: "purchases", Vocabulary: "product_groups",
@@ -125,6 +121,10 @@ func (p *playRoom) pregnancy(ctx context.Context, act *Act) error {
 	}
 	_, _, contract := p.house.Rooms.Register.AddContract(ctx, p.dpo, signed, roomShop, "")
 	t.row("a contract of the shop, with who bought a pregnancy test", folded(outcomeOfRoom(contract), 60))
+	before, err := p.house.Log.Size(ctx)
+	if err != nil {
+		return err
+	}
 	asked := strings.NewReplacer("r.tier", "r.shelf", "TIER", "health.pregnancy_test").Replace(ofTier)
 	_, question := p.question(ctx, roomBrand, asked)
 	t.row("how many with a voucher bought a pregnancy test", folded(outcomeOfRoom(question), 60))
