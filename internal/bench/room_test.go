@@ -65,7 +65,7 @@ func TestRoom(t *testing.T) {
 		limits[row.Measurement+" "+row.Limit]++
 	}
 	for want, n := range map[string]int{
-		"operator <= 2": 1, "pair >= 18000": 1, "pair <= 1.35": 1, "pair ": 3, "group <= 1.15": len(groupShapes), "charge >= 1000": 1, "charge ": 1,
+		"operator <= 2": 1, "pair >= 18000": 1, "pair <= 1.5": 1, "pair ": 3, "group <= 1.15": len(groupShapes), "charge >= 1000": 1, "charge ": 1,
 	} {
 		if limits[want] != n {
 			t.Errorf("%d rows for %q, want %d", limits[want], want, n)
