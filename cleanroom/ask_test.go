@@ -122,8 +122,8 @@ func TestAskIsDenied(t *testing.T) {
 		"a closed room":     {brand, func(h *house) { h.rooms.Room.ClosedAt = h.now }, []string{"room_member"}},
 		"no role":           {retailer, nil, []string{"room_role"}},
 		"the policies":      {brand, func(h *house) { h.policy.decision = policies.RoomDecision{Failed: []string{"room.special"}} }, []string{"room.special"}},
-		"broken policies":   {brand, func(h *house) { h.policy.err = policies.ErrPolicy }, []string{"facts.well_formed"}},
-		"policies that say": {brand, func(h *house) { h.policy.decision = policies.RoomDecision{} }, []string{"facts.well_formed"}},
+		"broken policies":   {brand, func(h *house) { h.policy.err = policies.ErrPolicy }, []string{"room.well_formed"}},
+		"policies that say": {brand, func(h *house) { h.policy.decision = policies.RoomDecision{} }, []string{"room.well_formed"}},
 	} {
 		h := newHouse(t)
 		if test.change != nil {

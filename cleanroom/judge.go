@@ -164,7 +164,7 @@ func (s *Service) decide(ctx context.Context, j *Judged, act policies.RoomAct) e
 	if err != nil || !decision.Allow {
 		checks := decision.Failed
 		if len(checks) == 0 {
-			checks = []string{policies.CheckWellFormed}
+			checks = []string{policies.CheckRoomWellFormed}
 		}
 		return s.deny(ctx, j, checks...)
 	}

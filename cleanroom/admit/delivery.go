@@ -189,7 +189,7 @@ func (s *delivery) decide(ctx context.Context) error {
 	}
 	checks := decision.Failed
 	if len(checks) == 0 {
-		checks = []string{policies.CheckWellFormed}
+		checks = []string{policies.CheckRoomWellFormed}
 	}
 	return s.deny(ctx, checks...)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,10 +126,8 @@ of the rooms meanwhile.`,
 				Run: t.Run, Room: t.Room, Consumer: t.Consumer, State: t.State, Audience: t.Activation, Cost: t.Cost, Datasets: []string{},
 				Question: hex.EncodeToString(t.Question[:]), At: t.At,
 			}
-			names := ""
 			for _, ref := range t.Datasets {
 				d.Datasets = append(d.Datasets, ref.String())
-				names += ref.String() + "\n"
 			}
 			short := ""
 			if t.Answer != t.Question && t.Answer != [32]byte{} {
@@ -136,7 +135,7 @@ of the rooms meanwhile.`,
 				short = d.Answer[:16]
 			}
 			document.Told = append(document.Told, d)
-			told.add(fmt.Sprint(d.Run), string(d.Room), string(d.Consumer), d.State, rhoText(d.Cost), names, short, d.At.Format(time.DateOnly))
+			told.add(fmt.Sprint(d.Run), string(d.Room), string(d.Consumer), d.State, rhoText(d.Cost), strings.Join(d.Datasets, "\n"), short, d.At.Format(time.DateOnly))
 		}
 		budgets := table{header: []string{"dataset", "budget", "spent", "consumer", "of its", "has spent", "left"}}
 		for _, account := range report.Accounts {
