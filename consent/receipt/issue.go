@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -63,10 +64,13 @@ type Config struct {
 }
 
 // Issuer makes receipts of what the ledger says.
-type Issuer struct{ config Config }
+type Issuer struct {
+	config Config
+	making sync.Mutex // the first keyset
+}
 
 // NewIssuer returns an issuer.
-func NewIssuer(config Config) *Issuer { return &Issuer{config} }
+func NewIssuer(config Config) *Issuer { return &Issuer{config: config} }
 
 // URL is the issuer's name.
 func (i *Issuer) URL() string { return i.config.URL }
@@ -186,18 +190,21 @@ func (i *Issuer) issue(ctx context.Context, by privacy.Principal, names *pseudon
 	return Issued{signed, receipt}, nil
 }
 
-// signer opens the keyset, and makes it for the first receipt.
+// signer opens the keyset, and makes it for the first receipt. The log says so before there is
+// one: one that was made and not logged would be there the next time, and its entry never.
 func (i *Issuer) signer(ctx context.Context) (*Signer, error) {
-	created, err := i.config.Keys.EnsureReceiptKeyset()
-	if err != nil {
-		return nil, err
-	}
-	if created {
+	i.making.Lock()
+	defer i.making.Unlock()
+	handle, err := i.config.Keys.ReceiptKeyset()
+	if errors.Is(err, privacy.ErrNotFound) {
 		if _, err := i.config.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
 			return nil, fmt.Errorf("logging the keyset of receipts: %w", err)
 		}
+		if _, err := i.config.Keys.EnsureReceiptKeyset(); err != nil {
+			return nil, err
+		}
+		handle, err = i.config.Keys.ReceiptKeyset()
 	}
-	handle, err := i.config.Keys.ReceiptKeyset()
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (h *House) openOutreach() error {
 	}
 	poster := webhook.NewPoster(webhook.NewClient(check), h.options.Now)
 	h.addSender(outbox.Consent, subscriber.NewTeller(h.Subscribers, standings{h}, h.Pseudonyms, h.Keys.Vault(), poster))
-	h.Withdrawals = link.New(linkKeys{h}, wordsOf(h.Engine), h.Consent, link.Config{BaseURL: h.Settings.PublicURL, Now: h.options.Now})
+	h.Withdrawals = link.New(linkKeys{h, &keyMaker{}}, wordsOf(h.Engine), h.Consent, link.Config{BaseURL: h.Settings.PublicURL, Now: h.options.Now})
 	return nil
 }
 
@@ -63,18 +63,16 @@ func (s standings) Stand(ctx context.Context, id privacy.DataSubjectID) (consent
 }
 
 // linkKeys make the key of links when the first one is made.
-type linkKeys struct{ *House }
+type linkKeys struct {
+	*House
+	maker *keyMaker
+}
 
 // Ensure implements [link.Keys].
 func (k linkKeys) Ensure(ctx context.Context) (link.AEAD, error) {
-	created, err := k.Keys.EnsureLinks()
-	if err != nil {
+	find := func() error { _, err := k.Find(); return err }
+	if err := k.maker.ensure(ctx, k.Log, "", find, k.Keys.EnsureLinks); err != nil {
 		return nil, err
-	}
-	if created {
-		if _, err := k.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
-			return nil, fmt.Errorf("logging the new key of links: %w", err)
-		}
 	}
 	return k.Find()
 }

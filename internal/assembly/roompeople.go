@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/cleanroom/draw"
 	"github.com/mahrem/mahrem/cleanroom/match"
@@ -39,10 +38,10 @@ func (h *House) findInRooms() {
 // roomKeys reads the key of clean rooms when it is first needed: another process may make it
 // after this one has started.
 type roomKeys struct {
-	house  *House
-	making sync.Mutex
-	mu     sync.Mutex
-	keys   *match.Keys
+	house *House
+	maker keyMaker
+	mu    sync.Mutex
+	keys  *match.Keys
 }
 
 // errNoRoomKey wraps [privacy.ErrUnavailable].
@@ -65,20 +64,14 @@ func (r *roomKeys) get() (*match.Keys, error) {
 	return r.keys, err
 }
 
-// makeRoomKeys returns the key of clean rooms. Without one it makes it, which the log says
-// before there is one: a key that was made and not logged would be there the next time, and
-// never be. Of two processes that find none both say so, and one makes it.
+// makeRoomKeys returns the key of clean rooms, and makes it if there is none.
 func (h *House) makeRoomKeys(ctx context.Context) (*match.Keys, error) {
-	h.roomKeys.making.Lock()
-	defer h.roomKeys.making.Unlock()
 	keys, err := h.roomKeys.get()
 	if !errors.Is(err, errNoRoomKey) {
 		return keys, err
 	}
-	if _, err := h.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
-		return nil, fmt.Errorf("logging the key of clean rooms: %w", err)
-	}
-	if _, err := h.Keys.EnsureRooms(); err != nil {
+	find := func() error { _, err := h.Keys.Rooms(); return err }
+	if err := h.roomKeys.maker.ensure(ctx, h.Log, "", find, h.Keys.EnsureRooms); err != nil {
 		return nil, err
 	}
 	return h.roomKeys.get()

@@ -231,6 +231,7 @@ type Pseudonyms struct {
 	keys   *keydir.Keys
 	engine *policies.Engine
 	log    audit.Appender
+	maker  keyMaker
 
 	mu   sync.RWMutex
 	made map[privacy.RecipientID]*pseudonym.Pseudonyms
@@ -248,15 +249,10 @@ func (p *Pseudonyms) Of(recipient privacy.RecipientID) (*pseudonym.Pseudonyms, e
 	if _, known := p.engine.Revision().Catalogue().Recipient(recipient); !known {
 		return nil, fmt.Errorf("finding pseudonyms of a recipient that is not in the catalogue: %w", privacy.ErrNotFound)
 	}
-	created, err := p.keys.EnsureRecipient(recipient)
-	if err != nil {
+	find := func() error { _, err := p.keys.Recipient(recipient); return err }
+	create := func() (bool, error) { return p.keys.EnsureRecipient(recipient) }
+	if err := p.maker.ensure(context.Background(), p.log, recipient, find, create); err != nil {
 		return nil, err
-	}
-	if created {
-		event := audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done, Recipient: recipient}
-		if _, err := p.log.Append(context.Background(), event); err != nil {
-			return nil, fmt.Errorf("logging a recipient's new keyset: %w", err)
-		}
 	}
 	primitive, err := p.keys.Recipient(recipient)
 	if err != nil {

@@ -241,11 +241,14 @@ Back up the key directory afterwards.`,
 				return err
 			}
 			defer a.close(house)
-			if err := house.Keys.RotateReceiptKeyset(); err != nil {
+			if _, err := house.Keys.ReceiptKeyset(); err != nil {
 				return err
 			}
 			logged, err := house.Log.Append(cmd.Context(), audit.Event{Kind: audit.KeyCreated, Principal: operator(), Outcome: audit.Done})
 			if err != nil {
+				return err
+			}
+			if err := house.Keys.RotateReceiptKeyset(); err != nil {
 				return err
 			}
 			leaf := logged.LeafHash()
