@@ -127,7 +127,7 @@ func TestWhatIsRefused(t *testing.T) {
 			if !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("want a refusal that says %q, got: %v", test.want, err)
 			}
-			if strings.Contains(err.Error(), "example") || strings.Contains(err.Error(), "2025") {
+			if strings.Contains(err.Error(), "example") || strings.Contains(err.Error(), "2025-") {
 				t.Errorf("the error repeats a value: %v", err)
 			}
 			for _, left := range []string{"manifest", "members.ndjson", "rows.ndjson", ".rows"} {
