@@ -229,6 +229,7 @@ type line struct {
 	after   int64  // bytes from the party
 	created bool   // when the house says that it has all of it, which is not handed on
 	strike  func() // once
+	cut     bool   // struck: nothing comes through until it is told what is next
 }
 
 func (w *tool) newLine() *line {
@@ -253,7 +254,7 @@ func (w *tool) newLine() *line {
 func (l *line) next(after int64, created bool, strike func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed, l.after, l.created, l.strike = 0, after, created, strike
+	l.passed, l.after, l.created, l.strike, l.cut = 0, after, created, strike, false
 }
 
 // pass counts what goes by, and reports whether it may go on.
@@ -261,7 +262,7 @@ func (l *line) pass(toHouse bool, text []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.strike == nil {
-		return true
+		return !l.cut
 	}
 	hit := l.created && !toHouse && bytes.HasPrefix(text, []byte("HTTP/1.1 201 "))
 	if toHouse && !l.created {
@@ -270,7 +271,7 @@ func (l *line) pass(toHouse bool, text []byte) bool {
 	}
 	if hit {
 		l.strike()
-		l.strike = nil
+		l.strike, l.cut = nil, true
 	}
 	return !hit || toHouse
 }
@@ -350,9 +351,10 @@ func (w *tool) sends() {
 		}
 		kills++
 	}
-	// Each time a chunk comes through at most, of four large ones and five small ones.
+	// Each time a chunk comes through at most, of four large ones and five small ones; so one
+	// large one is left for the house.
 	chunk := info.Size() / 4
-	for range 4 {
+	for range 3 {
 		sendKilled(1 + w.random.Int64N(chunk*19/10))
 	}
 	// The house goes as well, and the party's tool waits until it is back.
