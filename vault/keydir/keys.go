@@ -203,31 +203,8 @@ func (k *Keys) EnsureRecipient(recipient privacy.RecipientID) (created bool, err
 	if err != nil {
 		return false, err
 	}
-	path := filepath.Join(k.dir, file.name)
-	if _, err := os.Lstat(path); err == nil {
-		_, err := k.Recipient(recipient)
-		return false, err
-	}
-	content, err := file.generate()
-	if err != nil {
-		return false, err
-	}
-	// A link appears whole and refuses to replace, where a rename would overwrite.
-	temporary, err := os.MkdirTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
+	if created, err = k.ensure(file); err != nil {
 		return false, fmt.Errorf("creating pseudonym keyset: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(temporary) }()
-	if err := writeFile(filepath.Join(temporary, "keyset"), content); err != nil {
-		return false, err
-	}
-	err = os.Link(filepath.Join(temporary, "keyset"), path)
-	if err != nil && !os.IsExist(err) {
-		return false, fmt.Errorf("creating pseudonym keyset: %w", err)
-	}
-	created = err == nil
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return created, err
 	}
 	_, err = k.Recipient(recipient)
 	return created, err

@@ -48,8 +48,7 @@ func (k *Keys) RotateReceiptKeyset() error {
 	f := receiptFile()
 	content, err := f.rotated(handle)
 	if err == nil {
-		path := filepath.Join(k.dir, f.name)
-		err = k.placing(content, func(temporary string) error { return os.Rename(temporary, path) })
+		err = placing(filepath.Join(k.dir, f.name), content, os.Rename)
 	}
 	if err != nil {
 		return fmt.Errorf("rotating receipt keyset: %w", err)
@@ -69,17 +68,18 @@ func (k *Keys) ensure(f file) (created bool, err error) {
 		return false, err
 	}
 	// A hard link appears whole and refuses to replace, where a rename would overwrite.
-	err = k.placing(content, func(temporary string) error { return os.Link(temporary, path) })
-	if err != nil && !os.IsExist(err) {
-		return false, err
+	err = placing(path, content, os.Link)
+	if os.IsExist(err) {
+		return false, syncDir(filepath.Dir(path)) // whoever made it may not have come to that
 	}
-	return err == nil, nil
+	return err == nil, err
 }
 
-// placing writes content beside where it belongs, durably, and lets place put it there: a
-// crash leaves what was there before or the new file, and never a half.
-func (k *Keys) placing(content []byte, place func(temporary string) error) error {
-	dir, err := os.MkdirTemp(k.dir, ".new-*")
+// placing writes content beside path, durably, and has place put it there: a crash leaves what
+// was there before or the new file, and never a half.
+func placing(path string, content []byte, place func(temporary, path string) error) error {
+	parent := filepath.Dir(path)
+	dir, err := os.MkdirTemp(parent, ".new-*")
 	if err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func (k *Keys) placing(content []byte, place func(temporary string) error) error
 	if err := writeFile(temporary, content); err != nil {
 		return err
 	}
-	if err := place(temporary); err != nil {
+	if err := place(temporary, path); err != nil {
 		return err
 	}
-	return syncDir(k.dir)
+	return syncDir(parent)
 }
