@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -33,8 +32,8 @@ type Statements interface {
 type Keyring interface {
 	// ReceiptKeyset returns an error that wraps [privacy.ErrNotFound] before there is one.
 	ReceiptKeyset() (*keyset.Handle, error)
-	// EnsureReceiptKeyset makes one unless it is there, and reports whether it did.
-	EnsureReceiptKeyset() (created bool, err error)
+	// MakeReceiptKeyset makes one unless it is there. The log says so before there is one.
+	MakeReceiptKeyset(ctx context.Context) error
 }
 
 // Names gives each recipient's pseudonyms, or an error that wraps [privacy.ErrNotFound] for
@@ -64,13 +63,10 @@ type Config struct {
 }
 
 // Issuer makes receipts of what the ledger says.
-type Issuer struct {
-	config Config
-	making sync.Mutex // the first keyset
-}
+type Issuer struct{ config Config }
 
 // NewIssuer returns an issuer.
-func NewIssuer(config Config) *Issuer { return &Issuer{config: config} }
+func NewIssuer(config Config) *Issuer { return &Issuer{config} }
 
 // URL is the issuer's name.
 func (i *Issuer) URL() string { return i.config.URL }
@@ -190,17 +186,11 @@ func (i *Issuer) issue(ctx context.Context, by privacy.Principal, names *pseudon
 	return Issued{signed, receipt}, nil
 }
 
-// signer opens the keyset, and makes it for the first receipt. The log says so before there is
-// one: one that was made and not logged would be there the next time, and its entry never.
+// signer opens the keyset, and has it made for the first receipt.
 func (i *Issuer) signer(ctx context.Context) (*Signer, error) {
-	i.making.Lock()
-	defer i.making.Unlock()
 	handle, err := i.config.Keys.ReceiptKeyset()
 	if errors.Is(err, privacy.ErrNotFound) {
-		if _, err := i.config.Log.Append(ctx, audit.Event{Kind: audit.KeyCreated, Outcome: audit.Done}); err != nil {
-			return nil, fmt.Errorf("logging the keyset of receipts: %w", err)
-		}
-		if _, err := i.config.Keys.EnsureReceiptKeyset(); err != nil {
+		if err := i.config.Keys.MakeReceiptKeyset(ctx); err != nil {
 			return nil, err
 		}
 		handle, err = i.config.Keys.ReceiptKeyset()

@@ -15,6 +15,7 @@ func TestNoKeyWithoutItsEntry(t *testing.T) {
 	t.Parallel()
 	house, database := newHouse(t)
 	var links keyMaker
+	receipts := &receiptKeys{Keys: house.Keys, log: house.Log}
 	keys := map[string]struct {
 		ensure func(context.Context) error
 		find   func() error
@@ -26,6 +27,10 @@ func TestNoKeyWithoutItsEntry(t *testing.T) {
 		"links": {
 			func(ctx context.Context) error { _, err := linkKeys{house, &links}.Ensure(ctx); return err },
 			func() error { _, err := house.Keys.Links(); return err },
+		},
+		"receipts": {
+			receipts.MakeReceiptKeyset,
+			func() error { _, err := house.Keys.ReceiptKeyset(); return err },
 		},
 		"a recipient": {
 			func(context.Context) error { _, err := house.Pseudonyms.Of("price_engine"); return err },
