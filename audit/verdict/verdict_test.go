@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -130,14 +131,13 @@ func TestServed(t *testing.T) {
 	l := newLog(t, 700)
 	dir := l.export(t, 0, 0)
 	files := http.StripPrefix("/log", http.FileServer(http.Dir(dir)))
-	var broken, status int
+	var broken, status atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Header.Get("Authorization") != "Bearer secret":
 			w.WriteHeader(http.StatusUnauthorized)
-		case broken > 0 && strings.Contains(r.URL.Path, "entries"):
-			broken--
-			w.WriteHeader(status)
+		case strings.Contains(r.URL.Path, "entries") && broken.CompareAndSwap(1, 0):
+			w.WriteHeader(int(status.Load()))
 		default:
 			files.ServeHTTP(w, r)
 		}
@@ -154,15 +154,18 @@ func TestServed(t *testing.T) {
 	if err != nil || d.Relation != bundle.Same {
 		t.Errorf("%+v, %v", d, err)
 	}
-	broken, status = 1, http.StatusServiceUnavailable
+	status.Store(http.StatusServiceUnavailable)
+	broken.Store(1)
 	if v, err := verdict.Of(t.Context(), server.URL, options); err != nil || !v.Whole {
 		t.Errorf("busy once: %+v, %v", v, err)
 	}
-	broken, status = 1, http.StatusNotFound
+	status.Store(http.StatusNotFound)
+	broken.Store(1)
 	if v, err := verdict.Of(t.Context(), server.URL, options); err != nil || v.Whole || v.ExitCode() != 1 || v.Damages[0].Kind != bundle.FileMissing {
 		t.Errorf("without a file: %+v, %v", v, err)
 	}
-	broken, status = 1, http.StatusForbidden
+	status.Store(http.StatusForbidden)
+	broken.Store(1)
 	if _, err := verdict.Of(t.Context(), server.URL, options); !errors.Is(err, privacy.ErrForbidden) {
 		t.Errorf("forbidden: %v", err)
 	}
