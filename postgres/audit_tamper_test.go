@@ -12,6 +12,7 @@ func newFilledLog(t *testing.T) (*AuditLog, func(sql string, args ...any)) {
 	db, database := newDB(t)
 	l := newAuditLog(t, db, auditConfig())
 	a := appender{log: l}
+	t.Cleanup(a.disconnect) // or a failure below would have the pool wait for it
 	for batch := range 60 {
 		if batch == 30 || batch == 59 {
 			if err := l.SignCheckpoint(t.Context()); err != nil {

@@ -36,7 +36,8 @@ type Config struct {
 	// Role is the database role of every connection; empty means mahrem_app. A signer of its
 	// own is [SignerRole].
 	Role string
-	// MaxConns bounds the connections; zero means four a CPU, at least sixteen.
+	// MaxConns bounds the connections; zero means four a CPU, at least sixteen and at most
+	// sixty-four: a server that nobody has tuned takes a hundred from everybody together.
 	MaxConns int32
 	// ConnectTimeout bounds one attempt to connect; zero means [ConnectTimeout].
 	ConnectTimeout time.Duration
@@ -67,7 +68,7 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	}
 	settings.MaxConns = config.MaxConns
 	if settings.MaxConns <= 0 {
-		settings.MaxConns = max(16, int32(4*runtime.GOMAXPROCS(0)))
+		settings.MaxConns = defaultConns(runtime.GOMAXPROCS(0))
 	}
 	settings.ConnConfig.ConnectTimeout = config.ConnectTimeout
 	if config.ConnectTimeout <= 0 {
@@ -102,6 +103,8 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	}
 	return db, nil
 }
+
+func defaultConns(processors int) int32 { return int32(min(max(16, 4*processors), 64)) }
 
 // Ping asks the database for a sign of life.
 func (db *DB) Ping(ctx context.Context) error {

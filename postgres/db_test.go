@@ -54,6 +54,17 @@ func TestOpenCommitsDurably(t *testing.T) {
 	}
 }
 
+// TestDefaultConns: a server that nobody has tuned lets a hundred in, and others than the
+// pool of one process must get in as well.
+func TestDefaultConns(t *testing.T) {
+	t.Parallel()
+	for processors, want := range map[int]int32{1: 16, 4: 16, 8: 32, 16: 64, 32: 64, 256: 64} {
+		if got := defaultConns(processors); got != want {
+			t.Errorf("%d processors: %d connections, want %d", processors, got, want)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"

@@ -36,7 +36,7 @@ answers one prepared primary-key SELECT, in alternating rounds, and print both r
 latencies and their ratio.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			collectLess() // as serve does; both sides run in this process
-			connections := int32(max(16, 4*runtime.GOMAXPROCS(0)))
+			connections := benchConns()
 			house, done, err := a.scratch(cmd.Context(), connections)
 			if err != nil {
 				return err
@@ -135,6 +135,10 @@ func (a *app) scratch(ctx context.Context, connections int32) (*assembly.House, 
 	}
 	return house, func() { a.close(house); remove() }, nil
 }
+
+// benchConns is how many connections each side of a comparison has: both have room on the
+// server that they share, on a machine of any size.
+func benchConns() int32 { return int32(min(max(16, 4*runtime.GOMAXPROCS(0)), 64)) }
 
 // temporaryHome makes a directory that PostgreSQL can get into: it runs as another
 // account when we are root, and TMPDIR may be private to us.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +68,7 @@ func (a *app) benchAccess(ctx context.Context, only []string) (*bench.AccessConf
 	if len(only) > 0 && !slices.Contains(only, "authzen") {
 		return nil, func() {}, nil
 	}
-	house, done, err := a.scratch(ctx, int32(max(16, 4*runtime.GOMAXPROCS(0))))
+	house, done, err := a.scratch(ctx, benchConns())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -78,9 +79,13 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 }
 
 // StartThrowaway starts a server in a temporary directory with fsync off: much faster to
-// make, and worthless after a crash. It is for tests, and a test sees to that.
+// make, and worthless after a crash. It is for tests, and a test sees to that. As many of them
+// as there are processors run at once, each with its pools, so it lets that many more in: on a
+// machine with sixteen, a hundred connections are too few.
 func StartThrowaway(ctx context.Context) (*Server, error) {
-	return Start(ctx, Config{SharedBuffers: 32, StopTimeout: 10 * time.Second, throwaway: true})
+	return Start(ctx, Config{
+		MaxConnections: max(200, 100*runtime.GOMAXPROCS(0)), SharedBuffers: 32, StopTimeout: time.Minute, throwaway: true,
+	})
 }
 
 func (s *Server) start(ctx context.Context) error {
