@@ -82,7 +82,8 @@ func TestRulesThatDoNotEndAreADenialInTheLog(t *testing.T) {
 	if failed := engine.Status().Failures; failed.Slow == 0 || failed.Panicked+failed.Broken > 0 {
 		t.Errorf("counted %+v", failed)
 	}
-	for range 5 { // a busy machine may need several attempts
+	// On a busy machine the limit ends a healthy question, too.
+	for until := time.Now().Add(5 * time.Minute); time.Now().Before(until); {
 		if answer = b.mustAsk(t, service("web_shop"), query); answer.Decision == gate.Allow {
 			break
 		}

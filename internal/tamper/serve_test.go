@@ -74,6 +74,7 @@ func (s *shop) mahrem(args ...string) *exec.Cmd {
 func (s *shop) run(args ...string) string {
 	s.t.Helper()
 	cmd := s.mahrem(args...)
+	cmd.Env = append(cmd.Env, "MAHREM_PATIENCE=30") // a machine that runs tests may be slow
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
