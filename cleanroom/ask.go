@@ -74,6 +74,7 @@ type Service struct {
 	noise    Noise
 	log      audit.Appender
 	config   Config
+	clock    Clock
 
 	mu sync.Mutex
 	// asking is how many questions of each party are worked on.
@@ -106,7 +107,8 @@ func New(rooms Rooms, policy Policy, ledger Ledger, executor Executor, noise Noi
 		config.Report = func(error) {}
 	}
 	return &Service{
-		rooms: rooms, policy: policy, ledger: ledger, executor: executor, noise: noise, log: log, config: config, asking: map[PartyID]int{},
+		rooms: rooms, policy: policy, ledger: ledger, executor: executor, noise: noise, log: log, config: config,
+		clock: Clock{Now: config.Now, Sleep: config.Sleep, Grid: config.Grid, Limit: config.Limit}, asking: map[PartyID]int{},
 	}
 }
 
@@ -171,13 +173,13 @@ func (s *Service) Ask(ctx context.Context, principal privacy.Principal, room Roo
 		event.List = run.Answer.Digest
 		answer.Receipt, err = s.ledger.Repeat(ctx, charge, event)
 	} else {
-		answer.Release, answer.Receipt, err = s.compute(ctx, j, charge, run.ID)
+		answer.Release, answer.Receipt, err = s.compute(ctx, j, charge, run.ID, arrived, charged)
 	}
 	if err != nil {
 		s.config.Report(err)
 		answer, err, from, grid = nil, ErrFailed, charged, s.config.Limit
 	}
-	if waited := s.wait(ctx, from, grid); waited != nil {
+	if waited := s.clock.Tell(ctx, from, grid); waited != nil {
 		return nil, waited
 	}
 	return answer, err
@@ -203,32 +205,38 @@ func (s *Service) giveBack(party PartyID) {
 	}
 }
 
-// wait returns at the next point of a grid.
-func (s *Service) wait(ctx context.Context, from time.Time, grid time.Duration) error {
-	passed := max(0, s.config.Now().Sub(from))
-	return s.config.Sleep(ctx, grid-passed%grid)
+// compute runs a charged question to its end, even if the asker has gone: it is paid for.
+func (s *Service) compute(ctx context.Context, j *Judged, charge Charge, run RunID, arrived, charged time.Time) (*Release, audit.Receipt, error) {
+	working, cancel := s.clock.Work(ctx)
+	defer cancel()
+	var receipt audit.Receipt
+	release, err := s.release(working, j, charge)
+	if err == nil {
+		receipt, err = s.keep(ctx, j, run, release, arrived)
+	}
+	if err != nil {
+		ctx, cancel, waited := s.clock.AwaitFailure(ctx, charged)
+		defer cancel()
+		return nil, audit.Receipt{}, errors.Join(err, waited, s.ledger.Fail(ctx, run, j.Event(audit.RoomFailed, audit.Denied)))
+	}
+	return release, receipt, nil
 }
 
-// compute runs a charged question to its end, even if the asker has gone: it is paid for.
-func (s *Service) compute(ctx context.Context, j *Judged, charge Charge, run RunID) (release *Release, receipt audit.Receipt, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Limit-s.config.Limit/6)
+// keep notes an answer.
+func (s *Service) keep(ctx context.Context, j *Judged, run RunID, release *Release, arrived time.Time) (audit.Receipt, error) {
+	ctx, cancel, err := s.clock.AwaitNote(ctx, arrived)
 	defer cancel()
-	release, err = s.release(ctx, j, charge)
-	if err == nil {
-		event := j.Event(audit.RoomReleased, audit.Allowed)
-		event.List = release.Digest
-		receipt, err = s.ledger.Finish(ctx, run, release, event)
+	if err != nil {
+		return audit.Receipt{}, err
 	}
+	release.ReleasedAt = s.config.Now().UTC()
+	event := j.Event(audit.RoomReleased, audit.Allowed)
+	event.List = release.Digest
+	receipt, err := s.ledger.Finish(ctx, run, release, event)
 	if err == nil && receipt.IsZero() {
 		err = errors.New("the ledger took an answer without evidence")
 	}
-	if err != nil {
-		// The limit may be what has ended the run; noting it has some time of its own.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Limit)
-		defer cancel()
-		return nil, audit.Receipt{}, errors.Join(err, s.ledger.Fail(ctx, run, j.Event(audit.RoomFailed, audit.Denied)))
-	}
-	return release, receipt, nil
+	return receipt, err
 }
 
 // release computes an answer. From here on data is touched.
@@ -259,7 +267,7 @@ func (s *Service) release(ctx context.Context, j *Judged, charge Charge) (releas
 	return &Release{
 		Room: j.Room.ID, Consumer: charge.Consumer, Question: charge.Question, Query: q.Canonical(),
 		Snapshots: q.Snapshots(), Mode: j.Room.Mode, Cost: charge.Cost,
-		Answer: answer, Digest: sha256.Sum256(answer), ReleasedAt: s.config.Now().UTC(),
+		Answer: answer, Digest: sha256.Sum256(answer),
 	}, nil
 }
 

@@ -131,8 +131,8 @@ func TestAnswersComeOnTheGrid(t *testing.T) {
 	for _, test := range []struct{ work, told time.Duration }{
 		{0, 500 * time.Millisecond},
 		{time.Millisecond, 500 * time.Millisecond},
-		{499 * time.Millisecond, 500 * time.Millisecond},
-		{500 * time.Millisecond, time.Second},
+		{449 * time.Millisecond, 500 * time.Millisecond},
+		{450 * time.Millisecond, time.Second}, // it is noted 50 ms before it is told
 		{2100 * time.Millisecond, 2500 * time.Millisecond},
 	} {
 		h := newHouse(t)

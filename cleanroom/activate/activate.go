@@ -137,14 +137,14 @@ func (a *Activator) Activate(ctx context.Context, principal privacy.Principal, r
 	}
 	from, step := arrived, grid
 	charged := a.config.Now()
-	audience, err := r.run(ctx, run.ID)
+	r.clock = cleanroom.Clock{Now: a.config.Now, Sleep: a.config.Sleep, Grid: grid, Limit: a.config.Limit}
+	audience, err := r.run(ctx, run.ID, arrived, charged)
 	denied := (*cleanroom.Denied)(nil)
 	if err != nil && !errors.As(err, &denied) {
 		a.config.Report(err)
 		audience, err, from, step = nil, cleanroom.ErrFailed, charged, a.config.Limit
 	}
-	passed := max(0, a.config.Now().Sub(from))
-	if waited := a.config.Sleep(ctx, step-passed%step); waited != nil {
+	if waited := r.clock.Tell(ctx, from, step); waited != nil {
 		return nil, waited
 	}
 	return audience, err
@@ -161,6 +161,7 @@ type run struct {
 	held     []privacy.DataCategory
 	charge   cleanroom.Charge
 	question []byte
+	clock    cleanroom.Clock
 }
 
 func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, room cleanroom.RoomID, document []byte) (*run, error) {
@@ -237,45 +238,73 @@ func (r *run) event(kind audit.Kind, outcome audit.Outcome) audit.Event {
 }
 
 // run works on a charged activation to its end.
-func (r *run) run(ctx context.Context, id cleanroom.RunID) (audience *Audience, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Limit-r.Limit/6)
+func (r *run) run(ctx context.Context, id cleanroom.RunID, arrived, charged time.Time) (*Audience, error) {
+	working, cancel := r.clock.Work(ctx)
 	defer cancel()
-	audience, err = r.carryOut(ctx, id)
-	denied := (*cleanroom.Denied)(nil)
-	if err != nil && !errors.As(err, &denied) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Limit)
-		defer cancel()
-		return nil, errors.Join(err, r.Ledger.Fail(ctx, id, r.event(audit.RoomFailed, audit.Denied)))
+	result, err := r.carryOut(working)
+	if err == nil {
+		err = r.keep(ctx, id, result, arrived)
 	}
-	return audience, err
+	if err != nil {
+		ctx, cancel, waited := r.clock.AwaitFailure(ctx, charged)
+		defer cancel()
+		return nil, errors.Join(err, waited, r.Ledger.Fail(ctx, id, r.event(audit.RoomFailed, audit.Denied)))
+	}
+	if result.audience == nil {
+		return nil, &cleanroom.Denied{Checks: result.event.Checks}
+	}
+	return result.audience, nil
+}
+
+// result is what became of an activation, and what is noted of that. Without an audience there
+// were too few.
+type result struct {
+	audience *Audience
+	release  *cleanroom.Release
+	event    audit.Event
+}
+
+// keep notes what became of an activation.
+func (r *run) keep(ctx context.Context, id cleanroom.RunID, result *result, arrived time.Time) error {
+	ctx, cancel, err := r.clock.AwaitNote(ctx, arrived)
+	defer cancel()
+	if err != nil {
+		return err
+	}
+	result.release.ReleasedAt = r.Now().UTC()
+	receipt, err := r.Ledger.Finish(ctx, id, result.release, result.event)
+	if err == nil && receipt.IsZero() {
+		err = errors.New("the ledger took an activation without evidence")
+	}
+	if err == nil && result.audience != nil {
+		result.audience.Receipt = receipt
+	}
+	return err
 }
 
 // carryOut makes the audience. From here on data is touched.
-func (r *run) carryOut(ctx context.Context, id cleanroom.RunID) (audience *Audience, err error) {
+func (r *run) carryOut(ctx context.Context) (made *result, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			// What it says may have been computed from data.
-			audience, err = nil, errors.New("making an audience broke off")
+			made, err = nil, errors.New("making an audience broke off")
 		}
 	}()
 	names, err := r.people(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.finish(ctx, id, names)
+	return r.fill(names)
 }
 
-// finish decides whether there are enough, fills the list and commits the entry.
-func (r *run) finish(ctx context.Context, id cleanroom.RunID, names []pseudonym.Pseudonym) (*Audience, error) {
+// fill decides whether there are enough, and fills the list.
+func (r *run) fill(names []pseudonym.Pseudonym) (*result, error) {
 	noisy := r.Noise.Gaussian(int64(len(names)), float64(r.noise))
 	least := int64(max(MinimumPeople, r.judged.Question.Rule.MinimumPeople, r.purpose.AudienceMinimum)) + noise.Margin(r.noise)
 	if noisy < least {
 		release, event := r.release([]byte(`{"activated":false}`)), r.event(audit.RoomDenied, audit.Denied)
 		event.Checks, event.List = []string{CheckAudience}, release.Digest
-		if _, err := r.Ledger.Finish(ctx, id, release, event); err != nil {
-			return nil, err
-		}
-		return nil, &cleanroom.Denied{Checks: []string{CheckAudience}}
+		return &result{nil, release, event}, nil
 	}
 	// How many there are follows from the noisy number and from who is made up: it gives nothing
 	// more away.
@@ -304,11 +333,7 @@ func (r *run) finish(ctx context.Context, id cleanroom.RunID, names []pseudonym.
 	// The entry commits to what is kept of it, and that to the list.
 	release, event := r.release([]byte(audience.Kept())), r.event(audit.RoomActivated, audit.Allowed)
 	event.List = release.Digest
-	audience.Receipt, err = r.Ledger.Finish(ctx, id, release, event)
-	if err == nil && audience.Receipt.IsZero() {
-		err = errors.New("the ledger took an activation without evidence")
-	}
-	return audience, err
+	return &result{audience, release, event}, nil
 }
 
 // release is what the ledger keeps: that it was done, and no pseudonym.
@@ -316,7 +341,7 @@ func (r *run) release(answer []byte) *cleanroom.Release {
 	return &cleanroom.Release{
 		Room: r.judged.Room.ID, Consumer: r.charge.Consumer, Question: r.charge.Question, Query: r.question,
 		Snapshots: r.judged.Question.Snapshots(), Mode: r.judged.Room.Mode, Cost: r.charge.Cost,
-		Answer: answer, Digest: sha256.Sum256(answer), ReleasedAt: r.Now().UTC(),
+		Answer: answer, Digest: sha256.Sum256(answer),
 	}
 }
 

@@ -161,7 +161,9 @@ func newHouse(t testing.TB, n int) *house {
 	return h
 }
 
-func (h *house) activator() *activate.Activator {
+func (h *house) activator() *activate.Activator { return h.activatorWith(h.ledger) }
+
+func (h *house) activatorWith(ledger cleanroom.Ledger) *activate.Activator {
 	h.t.Helper()
 	secret, public, err := note.GenerateKey(bytes.NewReader(bytes.Repeat([]byte{1}, 64)), "retail_media")
 	if err != nil {
@@ -205,7 +207,7 @@ func (h *house) activator() *activate.Activator {
 	}
 	service := cleanroom.New(rooms, h, h.ledger, &roomtest.Executor{}, h.noise, h.log, cleanroom.Config{})
 	return activate.New(activate.Config{
-		Rooms: service, Snapshots: rooms, Seats: h, People: h, Names: h, Ledger: h.ledger, Noise: h.noise, Vault: h.keys.Vault(), Seat: seat,
+		Rooms: service, Snapshots: rooms, Seats: h, People: h, Names: h, Ledger: ledger, Noise: h.noise, Vault: h.keys.Vault(), Seat: seat,
 		Crowd: func(room cleanroom.RoomID, recipient privacy.RecipientID) ([32]byte, error) {
 			return sha256.Sum256([]byte(string(room) + " " + string(recipient))), nil
 		},

@@ -1,0 +1,115 @@
+package cleanroom_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/privacy"
+)
+
+// working is an executor that takes its time, and then may fail.
+type working struct {
+	cleanroom.Executor
+	takes time.Duration
+	err   error
+}
+
+func (w *working) Run(ctx context.Context, room cleanroom.RoomID, plan *cleanroom.Plan) ([]cleanroom.Group, error) {
+	time.Sleep(w.takes)
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.Executor.Run(ctx, room, plan)
+}
+
+// noted remembers when a run ended.
+type noted struct {
+	cleanroom.Ledger
+	at time.Time
+}
+
+func (l *noted) Finish(ctx context.Context, run cleanroom.RunID, release *cleanroom.Release, event audit.Event) (audit.Receipt, error) {
+	l.at = time.Now()
+	return l.Ledger.Finish(ctx, run, release, event)
+}
+
+func (l *noted) Fail(ctx context.Context, run cleanroom.RunID, event audit.Event) error {
+	l.at = time.Now()
+	return l.Ledger.Fail(ctx, run, event)
+}
+
+// How long a question was worked on shows nowhere: not in when its entry comes into the log,
+// which everybody who makes entries before and after it sees by their numbers; not in when the
+// answer says that it was released; not in when there is a place for another question, even if
+// whoever asked has gone.
+func TestWorkShowsNowhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, fails := range []error{nil, errors.New("overflow")} {
+			for _, goes := range []bool{false, true} {
+				seen := map[string]bool{}
+				for _, takes := range []time.Duration{0, 3 * time.Millisecond, 201 * time.Millisecond, 430 * time.Millisecond} {
+					seen[watch(t, takes, fails, goes)] = true
+				}
+				if len(seen) != 1 {
+					t.Errorf("failing with %v, asker goes %v: the work shows: %v", fails, goes, seen)
+				}
+			}
+		}
+	})
+}
+
+// watch asks a question and returns what can be seen of when its work was over.
+func watch(t *testing.T, takes time.Duration, fails error, goes bool) string {
+	h := newHouse(t)
+	h.config.Now, h.config.Sleep, h.config.AtOnce = nil, nil, 1
+	ledger := &noted{Ledger: h.ledger}
+	service := cleanroom.New(h.rooms, h.policy, ledger, &working{h.executor, takes, fails}, h.noise, h.log, h.config)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	arrived := time.Now()
+	done := make(chan time.Time)
+	go func() {
+		answer, err := service.Ask(ctx, brand, "r1", []byte(reachQuery))
+		switch {
+		case goes && !errors.Is(err, context.Canceled), !goes && fails == nil && err != nil, !goes && fails != nil && err != cleanroom.ErrFailed:
+			t.Errorf("%v, %v", answer, err)
+		}
+		done <- time.Now()
+	}()
+	synctest.Wait()
+	if goes {
+		cancel()
+	}
+	// Somebody tries another question all the time.
+	free := make(chan time.Time, 1)
+	go func() {
+		time.Sleep(7 * time.Millisecond)
+		for {
+			at := time.Now()
+			_, err := service.Ask(t.Context(), brand, "r1", []byte(change(t, reachQuery, `"noise_people": 20`, `"noise_people": 10000`)))
+			if !errors.Is(err, privacy.ErrUnavailable) {
+				free <- at
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	told := <-done
+	at := ledger.at
+	again, err := h.service.Ask(t.Context(), brand, "r1", []byte(reachQuery))
+	released := time.Duration(0)
+	if fails == nil {
+		if err != nil || !again.Repeated {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		released = again.Release.ReleasedAt.Sub(arrived)
+	}
+	return fmt.Sprint(told.Sub(arrived), at.Sub(arrived), released, (<-free).Sub(arrived))
+}
