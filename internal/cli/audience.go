@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/gate"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -133,18 +134,13 @@ func (a *app) audienceRefresh() *cobra.Command {
 		Use: "refresh", Short: "Make the profiles by which audiences are found", Args: cobra.NoArgs,
 		Long: `Make the profiles by which audiences are found, for everybody who has changed. A running
 server does this by itself. Whoever has changed is in no audience until then.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			done, err := house.Refresher.RefreshAll(cmd.Context(), nil)
 			if err != nil {
 				return err
 			}
 			return a.screen.print(map[string]int{"refreshed": done}, func(w io.Writer) { _, _ = fmt.Fprintf(w, "refreshed %d profiles\n", done) })
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

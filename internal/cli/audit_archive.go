@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/audit"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -37,12 +38,7 @@ for how long entries stay at least (days, months or years; 90 days or more), and
 witnesses must have signed a checkpoint above them; then an empty line and the reasons.
 docs/spec/log.md has it in full.`,
 		Example: "  mahrem audit retention\n  mahrem audit retention policy.txt",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			if len(args) == 1 {
 				text, err := os.ReadFile(args[0])
 				if err != nil {
@@ -74,7 +70,7 @@ docs/spec/log.md has it in full.`,
 			return a.screen.print(document, func(w io.Writer) {
 				_, _ = fmt.Fprintf(w, "%s\nin force since %s, SHA-256 %s\n", policy.Text, at.UTC().Format(time.RFC3339), document.Digest)
 			})
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd
@@ -105,12 +101,7 @@ than one copy of it. "mahrem audit verify --part DIR/BEGIN-END" verifies it, and
 
 Broken off at any point, it is done again with the same DIR.`,
 		Example: "  mahrem audit archive /mnt/archive\n  mahrem audit archive /mnt/archive --prune",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			bar, title := newBar(a.screen.err, "archiving", "entries", -1), "archiving"
 			done, err := house.ArchiveLog(cmd.Context(), operator(), args[0], prune, func(what string, n, total uint64) {
 				if what != title {
@@ -138,7 +129,7 @@ Broken off at any point, it is done again with the same DIR.`,
 				_, _ = fmt.Fprintf(w, "Entries %d to %d are in %s, whole.\nManifest SHA-256 %s, logged at index %d.\nThe log begins with entry %d.\n",
 					done.Begin, done.End-1, done.Directory, document.Manifest, document.Index, done.LogBegins)
 			})
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&prune, "prune", false, "drop what was archived from the database")
 	a.jsonFlag(cmd)

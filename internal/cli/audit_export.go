@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/internal/assembly"
 )
 
 // exportedLog is the document of audit export.
@@ -32,12 +34,7 @@ manifest. There is no personal data in it. The log notes the export before the b
 Run again with the same directory, it adds what came since. An export that was broken
 off is finished by the next. "mahrem audit verify DIR" and the program mahrem-verify check
 a bundle without this Mahrem.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			if err := house.Log.SignCheckpoint(cmd.Context()); err != nil {
 				return err
 			}
@@ -55,7 +52,7 @@ a bundle without this Mahrem.`,
 				_, _ = fmt.Fprintf(w, "%d entries in %d files, checkpoint %s %d %s\nLogged at index %d, behind the last of them.\n",
 					document.Entries-document.Begin, document.Files, document.Origin, m.Size, document.Root[:16], document.Index)
 			})
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&withoutFacts, "without-facts", false, "leave out what decisions were made on: they can then not be made again")
 	a.jsonFlag(cmd)

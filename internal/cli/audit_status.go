@@ -18,12 +18,7 @@ func (a *app) auditStatus() *cobra.Command {
 covers, and which witnesses have cosigned how many, when. The exit code is 1 if the log
 is not the one that was signed before, if a witness knows another history of it, if
 checkpoints do not come, or if they wait for their quorum for longer than witness_alarm.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			status, err := house.Vouched(cmd.Context())
 			if err != nil {
 				return err
@@ -35,7 +30,7 @@ checkpoints do not come, or if they wait for their quorum for longer than witnes
 				return exitWith(exitFailure)
 			}
 			return nil
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/gate/casework"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -135,21 +136,18 @@ nobody. The cases of one person are shown after the log says so.`, casework.MaxL
 	person := a.whoFlags(cmd)
 	cmd.Flags().StringVar(&recipient, "recipient", "", "only those that this recipient handles")
 	cmd.Flags().BoolVar(&filter.All, "all", false, "also those that were closed or have ended")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 		if filter.Recipient = privacy.RecipientID(recipient); recipient != "" {
 			if err := house.CheckRecipient(filter.Recipient); err != nil {
 				return err
 			}
 		}
 		if person.isGiven() {
-			if filter.DataSubject, err = person.resolve(cmd.Context(), house, a.stdin); err != nil {
+			found, err := person.resolve(cmd.Context(), house, a.stdin)
+			if err != nil {
 				return err
 			}
+			filter.DataSubject = found
 		}
 		cases, at, err := house.Cases.List(cmd.Context(), filter)
 		if err != nil {
@@ -161,7 +159,7 @@ nobody. The cases of one person are shown after the log says so.`, casework.MaxL
 			}
 		}
 		return a.printCases(cases, at)
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent"
 	"github.com/mahrem/mahrem/consent/receipt"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -212,18 +213,13 @@ func (a *app) receiptKeys() *cobra.Command {
 		Use: "keys", Short: "Print the keys by which receipts are checked", Args: cobra.NoArgs,
 		Long: `Print the public keys by which consent receipts are checked, as a JWK set with the name of
 the issuer: what GET /.well-known/jwks.json answers. Before the first receipt it is empty.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			set, err := house.Receipts.PublicKeys()
 			if err != nil {
 				return err
 			}
 			return a.screen.print(json.RawMessage(set), func(w io.Writer) { _, _ = w.Write(set) })
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd
@@ -235,12 +231,7 @@ func (a *app) receiptRotate() *cobra.Command {
 		Long: `Make a new key that signs consent receipts from now on, on every server that reads this key
 directory. The keys before it stay in the key set, because what they signed is still good.
 Back up the key directory afterwards.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			if _, err := house.Keys.ReceiptKeyset(); err != nil {
 				return err
 			}
@@ -258,7 +249,7 @@ Back up the key directory afterwards.`,
 			return a.screen.print(document, func(w io.Writer) {
 				_, _ = fmt.Fprintln(w, "a new key signs receipts from now on; publish the key set again where you have copied it")
 			})
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/internal/assembly"
 )
 
 func (a *app) erasureCheck() *cobra.Command {
@@ -17,12 +19,7 @@ erasure.replayed in the log. The erasure ledger is not needed for it.
 
 mahrem serve does so before it answers anything, and each day. After the restore of a whole database run
 mahrem erasure replay, which also knows whose identifiers must stay out.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			progress := newBar(a.screen.err, "looking", "people", -1)
 			found, err := house.EraseReturned(cmd.Context(), operator(), func(done int64) { progress.set(done, -1) })
 			progress.finish()
@@ -39,7 +36,7 @@ mahrem erasure replay, which also knows whose identifiers must stay out.`,
 				}
 				_, _ = fmt.Fprintf(w, "%d people looked at; %d of them had been erased, and are again\n", found.People, found.Erased)
 			})
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

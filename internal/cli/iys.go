@@ -71,12 +71,7 @@ An import that breaks off is taken up where it was when it is started again, and
 was imported before changes nothing, unless --again says so: people may have come since whose
 addresses are in it. Rows that cannot be read are listed in FILE.rejected.ndjson, by number and
 reason and never by value; the exit code is then 3.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			room, err := house.IYSRoom()
 			if err != nil {
 				return err
@@ -93,7 +88,7 @@ reason and never by value; the exit code is then 3.`,
 				return exitWith(exitRejected)
 			}
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&again, "again", false, "also a file that was imported before")
 	a.jsonFlag(cmd)
@@ -202,12 +197,7 @@ func (a *app) iysPull() *cobra.Command {
 		Long: `Ask the registry for the movements since the last time: what people said there, then what
 senders reported. It shows those of the last seven days without the last hour; what is older is
 in its change files (mahrem iys import). A server does this by itself (iys_every).`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			bar := newBar(a.screen.err, "movements", "rows", -1)
 			pulled, err := house.PullIYS(cmd.Context(), operator(), func(rows int64) { bar.set(rows, 0) })
 			bar.finish()
@@ -219,7 +209,7 @@ in its change files (mahrem iys import). A server does this by itself (iys_every
 				lines = append(lines, newIYSTaken(pulled[i].Name, &pulled[i]))
 			}
 			return a.screen.print(lines, func(w io.Writer) { writeIYSTaken(w, lines) })
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd
@@ -246,12 +236,7 @@ func (a *app) iysExport() *cobra.Command {
 back here since the last time, as batches. Each is checked first by the rules of the registry:
 what it would refuse is counted and not sent. A consent that is within_three_business_days no
 more is late, and no message may go out on it.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			bar := newBar(a.screen.err, "choices", "people", -1)
 			exported, answers, err := house.ExportIYS(cmd.Context(), operator(), dry, func(people int64) { bar.set(people, 0) })
 			bar.finish()
@@ -269,7 +254,7 @@ more is late, and no message may go out on it.`,
 				told.Unsendable[string(rule)] = n
 			}
 			return a.screen.print(told, func(w io.Writer) { writeIYSTold(w, &told) })
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be sent, and send nothing")
 	a.jsonFlag(cmd)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mahrem/mahrem/internal/assembly"
 )
 
 type iysExchange struct {
@@ -30,12 +32,7 @@ type iysSent struct {
 func (a *app) iysStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how far the exchange with the registry is", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			room, err := house.IYSRoom()
 			if err != nil {
 				return err
@@ -59,7 +56,7 @@ func (a *app) iysStatus() *cobra.Command {
 				document.Sent = append(document.Sent, iysSent{s.Outcome, s.Code, s.Count, s.Oldest.UTC()})
 			}
 			return a.screen.print(document, func(w io.Writer) { writeIYSStatus(w, document.Exchanges, document.Sent) })
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/consent/notice"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -202,12 +203,7 @@ func asksConsent(catalogue *policies.Catalogue, named []string) []privacy.Purpos
 
 func (a *app) noticeList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List the versions of notices, the oldest first", Args: cobra.NoArgs}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 		all, err := house.Notices.Notices(cmd.Context())
 		if err != nil {
 			return err
@@ -230,7 +226,7 @@ func (a *app) noticeList() *cobra.Command {
 			t.add(d.Version, d.Family, d.EffectiveFrom.Format(time.RFC3339), material, strings.Join(languages, " "), strings.Join(d.Purposes, " "))
 		}
 		return a.screen.printList(documents, &t, "no notices: names of notices in consents are taken as they are")
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }
@@ -244,12 +240,7 @@ only the text in that language; what a person was shown is in their consent's hi
 		Example: `  mahrem notice show privacy-2026-03 --language tr`,
 	}
 	cmd.Flags().StringVar(&language, "language", "", "show the text in this language alone")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 		n, err := house.Notices.Notice(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -271,7 +262,7 @@ only the text in that language; what a person was shown is in their consent's hi
 				_, _ = fmt.Fprintf(w, "\n[%s]\n%s\n", text.Language, strings.TrimSuffix(text.Body, "\n"))
 			}
 		})
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -24,6 +26,18 @@ func (a *app) openWith(ctx context.Context, options assembly.Options) (*assembly
 	}
 	options.Logger = a.logger()
 	return assembly.Open(ctx, settings, options)
+}
+
+// inHouse is what a command does that needs the house from its first line to its last.
+func (a *app) inHouse(do func(cmd *cobra.Command, args []string, house *assembly.House) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		house, err := a.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer a.close(house)
+		return do(cmd, args, house)
+	}
 }
 
 // close closes what open opened. The command may have been interrupted; closing is not.

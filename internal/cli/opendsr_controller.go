@@ -19,12 +19,7 @@ func (a *app) controllerList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List controllers whose requests are taken", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			controllers, err := house.OpenDSR.Controllers.Controllers(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -38,7 +33,7 @@ func (a *app) controllerList() *cobra.Command {
 				t.add(d.Controller, d.Recipient, d.Jurisdiction, strings.Join(d.Callbacks, "\n"), dayOf(d.RetiredAt))
 			}
 			return a.screen.printList(map[string]any{"controllers": documents}, &t, "no controllers; mahrem opendsr controller add registers one")
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who are retired too")
 	a.jsonFlag(cmd)

@@ -129,12 +129,7 @@ func (a *app) personaShow() *cobra.Command {
 built. Numbers have noise; each has an interval that holds the true one in 95 of 100 cases.`,
 		Example: `  mahrem persona show shoppers`,
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 		stored, err := house.PersonaStore().Definition(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -149,7 +144,7 @@ built. Numbers have noise; each has an interval that holds the true one in 95 of
 			return err
 		}
 		return a.printPersonas(house, &document)
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }
@@ -164,12 +159,7 @@ func (a *app) personaList() *cobra.Command {
 		Long:    `List the newest version of each definition of personas, and whether it was built.`,
 		Example: `  mahrem persona list`,
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 		all, err := house.PersonaStore().Definitions(cmd.Context())
 		if err != nil {
 			return err
@@ -187,7 +177,7 @@ func (a *app) personaList() *cobra.Command {
 			t.add(d.Persona, fmt.Sprintf("version %d", d.Version), state)
 		}
 		return a.screen.printList(documents, &t, "no personas are defined")
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

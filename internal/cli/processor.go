@@ -12,6 +12,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar/opendsr"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -163,12 +164,7 @@ func (a *app) processorList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List those who are told of erasures", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			processors, err := house.OpenDSR.Processors.Processors(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -182,7 +178,7 @@ func (a *app) processorList() *cobra.Command {
 				t.add(d.Processor, d.Recipient, d.Domain, d.Version, dayOf(d.CertificateTo), dayOf(d.RetiredAt))
 			}
 			return a.screen.printList(map[string]any{"processors": documents}, &t, "no processors; mahrem processor add registers one")
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who are retired too")
 	a.jsonFlag(cmd)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar/retention"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -48,12 +49,7 @@ func (a *app) retentionLook(verb, short, long string, act retentionAct) *cobra.C
 		Use: verb, Short: short, Args: cobra.NoArgs, Long: long,
 		Example: "  mahrem retention " + verb + "\n  mahrem retention " + verb + " --json",
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 		bar := newBar(a.screen.err, "looking", "people", -1)
 		outcome, err := act(house.Retention, cmd.Context(), operator(), bar.set)
 		bar.finish()
@@ -92,7 +88,7 @@ func (a *app) retentionLook(verb, short, long string, act retentionAct) *cobra.C
 			}
 			t.writeTo(w, "")
 		})
-	}
+	})
 	a.jsonFlag(cmd)
 	return cmd
 }

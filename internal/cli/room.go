@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -205,12 +206,7 @@ func (a *app) roomList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the rooms", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			rooms, err := house.Rooms.Reader.Rooms(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -228,7 +224,7 @@ func (a *app) roomList() *cobra.Command {
 					fmt.Sprint(d.Epoch), dayOf(d.ClosedAt))
 			}
 			return a.screen.printList(map[string]any{"rooms": documents}, &t, "no rooms; mahrem room open opens one")
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "closed ones too")
 	a.jsonFlag(cmd)
@@ -240,12 +236,7 @@ func (a *app) roomShow() *cobra.Command {
 		Use: "show ROOM", Short: "Show a room", Args: cobra.ExactArgs(1),
 		Long: `Show a room. In oprf mode that is with the public key under which the house masks: tell it
 to the parties, which compare it among each other and give it to mahrem room prepare.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			room, err := house.Rooms.Reader.RoomOf(cmd.Context(), cleanroom.RoomID(args[0]))
 			if err != nil {
 				return err
@@ -257,7 +248,7 @@ to the parties, which compare it among each other and give it to mahrem room pre
 				}
 			}
 			return a.printRoom(entry)
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -253,12 +254,7 @@ func joinWords[T ~string](words []T) string {
 func (a *app) roomContractList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the contracts in force", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			list, err := house.Rooms.Reader.ContractsInForce(cmd.Context())
 			if err != nil {
 				return err
@@ -272,7 +268,7 @@ func (a *app) roomContractList() *cobra.Command {
 				t.add(d.Dataset, fmt.Sprint(d.Version), joinWords(c.Purposes), fmt.Sprint(c.MinimumPeople), rhoText(c.Cap), rhoText(c.ConsumerCap), rhoText(c.QueryCap))
 			}
 			return a.screen.printList(map[string]any{"contracts": documents}, &t, "no contracts; mahrem room contract add files one")
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

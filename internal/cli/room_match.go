@@ -130,12 +130,7 @@ func allStaged(ctx context.Context, house *assembly.House, id cleanroom.RoomID) 
 func (a *app) roomSnapshots() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "snapshots ROOM", Short: "List the datasets that are or were in a room", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			room, err := house.Rooms.Reader.RoomOf(cmd.Context(), cleanroom.RoomID(args[0]))
 			if err != nil {
 				return err
@@ -150,7 +145,7 @@ func (a *app) roomSnapshots() *cobra.Command {
 			}
 			t := snapshotTable(list)
 			return a.screen.printList(map[string]any{"room": room.ID, "snapshots": list}, &t, "nothing has come into the room yet")
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/internal/assembly"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -79,12 +80,7 @@ func (a *app) roomPartyList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the parties", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			parties, err := house.Rooms.Reader.Parties(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -97,7 +93,7 @@ func (a *app) roomPartyList() *cobra.Command {
 				t.add(d.Party, d.Key, dayOf(d.RemovedAt))
 			}
 			return a.screen.printList(map[string]any{"parties": documents}, &t, "no parties; mahrem room party add lets one in")
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who were removed too")
 	a.jsonFlag(cmd)

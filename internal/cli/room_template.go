@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mahrem/mahrem/cleanroom"
+	"github.com/mahrem/mahrem/internal/assembly"
 )
 
 type templateDocument struct {
@@ -139,12 +140,7 @@ other: each filing adds those that are under it. What a version says does not ch
 func (a *app) roomTemplateList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list ROOM", Short: "List the templates of a room", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, args []string, house *assembly.House) error {
 			room, err := house.Rooms.Reader.RoomOf(cmd.Context(), cleanroom.RoomID(args[0]))
 			if err != nil {
 				return err
@@ -161,7 +157,7 @@ func (a *app) roomTemplateList() *cobra.Command {
 				t.add(d.Template, joinWords(d.Signers), strings.Join(d.Holes, ", "))
 			}
 			return a.screen.printList(map[string]any{"templates": documents}, &t, "no templates; mahrem room template add files one")
-		},
+		}),
 	}
 	a.jsonFlag(cmd)
 	return cmd

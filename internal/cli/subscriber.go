@@ -119,12 +119,7 @@ func (a *app) subscriberList() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List those who are told of changes of consent", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			house, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer a.close(house)
+		RunE: a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 			list, err := house.Subscribers.List(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -137,7 +132,7 @@ func (a *app) subscriberList() *cobra.Command {
 				t.add(d.Subscriber, d.Recipient, strings.Join(d.Purposes, ", "), d.URL, dayOf(d.RemovedAt))
 			}
 			return a.screen.printList(map[string]any{"subscribers": documents}, &t, "no subscribers; mahrem subscriber add registers one")
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "those who were removed too")
 	a.jsonFlag(cmd)

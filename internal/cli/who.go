@@ -32,18 +32,13 @@ func (a *app) whoFlags(cmd *cobra.Command) *who {
 // runs do with the house open and the person found.
 func (a *app) aboutPerson(cmd *cobra.Command, do func(context.Context, *assembly.House, privacy.DataSubjectID) error) {
 	person := a.whoFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		house, err := a.open(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer a.close(house)
+	cmd.RunE = a.inHouse(func(cmd *cobra.Command, _ []string, house *assembly.House) error {
 		id, err := person.resolve(cmd.Context(), house, a.stdin)
 		if err != nil {
 			return err
 		}
 		return do(cmd.Context(), house, id)
-	}
+	})
 }
 
 func flagOf(kind privacy.IdentifierKind) string { return strings.ReplaceAll(string(kind), "_", "-") }
