@@ -49,8 +49,9 @@ const (
 )
 
 // FileContract files a contract of a dataset that the room lets in, for the party that owns
-// the data. What is not allowed has its entry in the log and is a [Denied]; a signature that
-// does not fit is [ErrSignature], and anything else that is wrong a [privacy.FieldError].
+// the data. What is not allowed is a [Denied], a signature that does not fit is [ErrSignature],
+// and anything else that is wrong a [privacy.FieldError]. Whatever it is, it has its entry in
+// the log.
 func (d *FilingDesk) FileContract(ctx context.Context, by privacy.Principal, id RoomID, signed []byte, reason string) (*ContractFiling, error) {
 	room, member, err := d.enter(ctx, by, id)
 	if err != nil {
@@ -59,6 +60,12 @@ func (d *FilingDesk) FileContract(ctx context.Context, by privacy.Principal, id 
 	if !member.Has(OwnsData) {
 		return nil, d.deny(ctx, by, room, audit.Digest{}, CheckRole)
 	}
+	filing, err := d.fileContract(ctx, by, room, signed, reason)
+	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient, List: contractDigest(signed)}
+	return filing, d.register.leave(ctx, event, err)
+}
+
+func (d *FilingDesk) fileContract(ctx context.Context, by privacy.Principal, room *Room, signed []byte, reason string) (*ContractFiling, error) {
 	owner, err := ContractOwner(signed)
 	if err != nil {
 		return nil, err
@@ -84,7 +91,7 @@ func (d *FilingDesk) FileContract(ctx context.Context, by privacy.Principal, id 
 	if err := mayFile(versions, time.Now()); err != nil {
 		return nil, err
 	}
-	filed, receipt, err := d.register.AddContract(ctx, by, signed, owner, reason)
+	filed, receipt, err := d.register.addContract(ctx, by, signed, owner, reason)
 	if err != nil {
 		// Perhaps somebody has filed the same at the same time.
 		if versions, findErr := d.register.registry.Contracts(ctx, ref); findErr == nil {
@@ -141,6 +148,12 @@ func (d *FilingDesk) FileTemplate(ctx context.Context, by privacy.Principal, id 
 	if err != nil {
 		return nil, err
 	}
+	filing, err := d.fileTemplate(ctx, by, room, signed)
+	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient, List: templateDigest(signed)}
+	return filing, d.register.leave(ctx, event, err)
+}
+
+func (d *FilingDesk) fileTemplate(ctx context.Context, by privacy.Principal, room *Room, signed []byte) (*TemplateFiling, error) {
 	opened, _, err := d.register.openTemplate(ctx, room, signed)
 	if err != nil {
 		return nil, err
@@ -159,7 +172,7 @@ func (d *FilingDesk) FileTemplate(ctx context.Context, by privacy.Principal, id 
 	if before != nil && isSubset(opened.Signers, before.Signers) {
 		return &TemplateFiling{Template: before, Repeated: true}, nil
 	}
-	added, receipt, err := d.register.AddTemplate(ctx, by, id, signed)
+	added, receipt, err := d.register.addTemplate(ctx, by, room, signed)
 	if err != nil {
 		return nil, err
 	}

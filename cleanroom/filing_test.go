@@ -2,6 +2,7 @@ package cleanroom_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -226,6 +227,29 @@ func signedContract(t testing.TB, signer note.Signer, replaced ...string) []byte
 	return signed
 }
 
+// mustLeave wants one more entry, about a contract or template of a member that was refused.
+func (s *shelf) mustLeave(t *testing.T, before int, by privacy.Principal, check string, list audit.Digest) {
+	t.Helper()
+	n, entry := s.last()
+	if n != before+1 || entry.Kind != audit.RoomDenied || entry.Outcome != audit.Denied || entry.Principal != by || entry.List != list ||
+		entry.Purpose != s.room.Purpose || entry.Recipient != by.Recipient || !slices.Equal(entry.Checks, []string{check}) {
+		t.Errorf("%d entries, the last is %+v, and not about %s", n-before, entry, check)
+	}
+}
+
+func mustOpen(t *testing.T, signed []byte, key string) *cleanroom.SignedContract {
+	t.Helper()
+	verifier, err := cleanroom.ParseVerifier(key, "brand_partner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := cleanroom.OpenContract(signed, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
+}
+
 // mustDeny wants a refusal for one reason, with its entry.
 func (s *shelf) mustDeny(t *testing.T, err error, check string) {
 	t.Helper()
@@ -237,7 +261,8 @@ func (s *shelf) mustDeny(t *testing.T, err error, check string) {
 }
 
 // TestFileContract: the owner of the data files what it has signed, once; nobody else does,
-// and nothing that the policies or the version before stand against.
+// and nothing that the policies or the version before stand against. Whatever is refused has
+// its entry.
 func TestFileContract(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -262,12 +287,20 @@ func TestFileContract(t *testing.T) {
 
 	// In the owner's name, with another key; or with a signature of other bytes.
 	forged := strings.Replace(string(signedContract(t, brand, `"minimum_people": 50`, `"minimum_people": 60`)), `"minimum_people":60`, `"minimum_people":50`, 1)
+	before, _ := s.last()
 	if _, err := desk.FileContract(ctx, owner, "spring", []byte(forged), ""); !errors.Is(err, cleanroom.ErrSignature) {
 		t.Errorf("a forged contract: %v", err)
 	}
+	s.mustLeave(t, before, owner, cleanroom.CheckSignature, sha256.Sum256([]byte(forged[:strings.Index(forged, "\n\n")+1])))
 	if _, err := desk.FileContract(ctx, owner, "spring", []byte("no note"), ""); !errors.Is(err, privacy.ErrInvalid) || errors.Is(err, privacy.ErrDamaged) {
 		t.Errorf("what is no note: %v", err)
 	}
+	s.mustLeave(t, before+1, owner, cleanroom.CheckFiling, audit.Digest{})
+	elsewhere := signedContract(t, brand, `"dataset": "audience"`, `"dataset": "others"`)
+	if _, err := desk.FileContract(ctx, owner, "spring", elsewhere, ""); pointerOf(t, err) != "/dataset" {
+		t.Errorf("a dataset of no room: %v", err)
+	}
+	s.mustLeave(t, before+2, owner, cleanroom.CheckFiling, mustOpen(t, elsewhere, s.keys["brand_partner"]).Digest)
 	for pointer, signed := range map[string][]byte{
 		"/dataset":    signedContract(t, brand, `"dataset": "audience"`, `"dataset": "others"`),
 		"/purposes/0": signedContract(t, brand, `["gold", "silver"]`, `["grocery.dairy", "health.pregnancy_tests"], "vocabulary": "product_groups"`),
@@ -279,9 +312,9 @@ func TestFileContract(t *testing.T) {
 	if len(s.contracts) > 0 {
 		t.Fatal("what was refused is filed")
 	}
-	// What the policies refuse has its entry, and nothing else that is wrong with a contract has.
+	// What the policies refuse has one entry, with the checks that they name.
 	refused := signedContract(t, brand, `["gold", "silver"]`, `["grocery.dairy", "health.pregnancy_tests"], "vocabulary": "product_groups"`)
-	before, _ := s.last()
+	before, _ = s.last()
 	if _, err := desk.FileContract(ctx, owner, "spring", refused, ""); pointerOf(t, err) != "/purposes/0" {
 		t.Error(err)
 	}
@@ -290,6 +323,9 @@ func TestFileContract(t *testing.T) {
 		t.Errorf("%d entries, the last is %+v", n-before, entry)
 	}
 	s.deaf = privacy.ErrUnavailable
+	if _, err := desk.FileContract(ctx, owner, "spring", []byte(forged), ""); !errors.Is(err, privacy.ErrUnavailable) || errors.Is(err, cleanroom.ErrSignature) {
+		t.Errorf("a forged contract without a log: %v", err)
+	}
 	if _, err := desk.FileContract(ctx, owner, "spring", refused, ""); !errors.Is(err, privacy.ErrUnavailable) || errors.Is(err, privacy.ErrInvalid) {
 		t.Errorf("without a log: %v", err)
 	}
@@ -313,7 +349,7 @@ func TestFileContract(t *testing.T) {
 	if err != nil || !again.Repeated {
 		t.Errorf("the same at the same time: %+v, %v", again, err)
 	}
-	if now, _ := s.last(); now != n || len(s.contracts) != 1 {
+	if n, _ = s.last(); n != before+2 || len(s.contracts) != 1 {
 		t.Error("filing the same again leaves something")
 	}
 
@@ -321,6 +357,7 @@ func TestFileContract(t *testing.T) {
 	if _, err := desk.FileContract(ctx, owner, "spring", higher, " "); pointerOf(t, err) != "/cap_nanorho" {
 		t.Errorf("a higher cap without a reason: %v", err)
 	}
+	s.mustLeave(t, n, owner, cleanroom.CheckFiling, mustOpen(t, higher, s.keys["brand_partner"]).Digest)
 	raised, err := desk.FileContract(ctx, owner, "spring", higher, "a second campaign")
 	if err != nil || raised.Contract.RaisedBecause != "a second campaign" {
 		t.Errorf("%+v, %v", raised, err)
@@ -366,7 +403,8 @@ func TestFileTemplate(t *testing.T) {
 	s.mustDeny(t, err, cleanroom.CheckMember)
 	_, err = desk.FileTemplate(ctx, serviceOf("retail_media"), "spring", one)
 	s.mustDeny(t, err, cleanroom.CheckSigner)
-	for _, signed := range [][]byte{
+	before, _ := s.last()
+	for i, signed := range [][]byte{
 		sign(template, "web_shop"), // which is no member
 		[]byte(strings.Replace(string(one), `"noise_people":20`, `"noise_people":10`, 1)),
 		[]byte("no note"),
@@ -374,11 +412,19 @@ func TestFileTemplate(t *testing.T) {
 		if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", signed); !errors.Is(err, cleanroom.ErrSignature) {
 			t.Errorf("%.30s: %v", signed, err)
 		}
+		var digest audit.Digest
+		if text, _, ok := strings.Cut(string(signed), "\n\n"); ok {
+			digest = sha256.Sum256([]byte(text + "\n"))
+		}
+		s.mustLeave(t, before+i, serviceOf("brand_partner"), cleanroom.CheckSignature, digest)
 	}
 	elsewhere := *template
 	elsewhere.Query.Room = "winter"
 	if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", sign(&elsewhere, "brand_partner")); pointerOf(t, err) != "/query/room" {
 		t.Errorf("a template of another room: %v", err)
+	}
+	if _, entry := s.last(); entry.Kind != audit.RoomDenied || !slices.Equal(entry.Checks, []string{cleanroom.CheckFiling}) || entry.Purpose != "campaign_measurement" {
+		t.Errorf("a template of another room left %+v", entry)
 	}
 	if len(s.templates) > 0 {
 		t.Fatal("what was refused is filed")
@@ -409,5 +455,8 @@ func TestFileTemplate(t *testing.T) {
 	other.Query.Privacy.NoisePeople = 30
 	if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", sign(&other, "brand_partner")); !errors.Is(err, privacy.ErrConflict) {
 		t.Errorf("another text of the same version: %v", err)
+	}
+	if now, entry := s.last(); now != n+1 || entry.Kind != audit.RoomDenied {
+		t.Errorf("another text of the same version left %+v", entry)
 	}
 }

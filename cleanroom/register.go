@@ -245,8 +245,13 @@ func ContractOwner(signed []byte) (PartyID, error) {
 var ErrSignature = errors.New("it is not signed as it must be")
 
 // AddContract files a contract that its owner has signed. A version that raises a cap needs a
-// reason; one that lowers it does not. What the policies refuse has its entry in the log.
+// reason; one that lowers it does not. What is refused has its entry in the log.
 func (r *Register) AddContract(ctx context.Context, by privacy.Principal, signed []byte, owner PartyID, reason string) (*FiledContract, audit.Receipt, error) {
+	filed, receipt, err := r.addContract(ctx, by, signed, owner, reason)
+	return filed, receipt, r.leave(ctx, audit.Event{Principal: by, Recipient: owner, List: contractDigest(signed)}, err)
+}
+
+func (r *Register) addContract(ctx context.Context, by privacy.Principal, signed []byte, owner PartyID, reason string) (*FiledContract, audit.Receipt, error) {
 	filed, err := r.openContract(ctx, signed, owner)
 	if err != nil {
 		return nil, audit.Receipt{}, err
@@ -351,7 +356,7 @@ func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, sign
 		if place != "" {
 			reason += ", because of " + place
 		}
-		return withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))
+		return judged{withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))}
 	}
 	return nil
 }
@@ -371,6 +376,7 @@ func AdmissionFacts(c *Contract, purpose privacy.Purpose) policies.RoomFacts {
 }
 
 // AddTemplate files a template of a room with the signatures of members that are under it.
+// What is refused has its entry in the log.
 func (r *Register) AddTemplate(ctx context.Context, by privacy.Principal, id RoomID, signed []byte) (*SignedTemplate, audit.Receipt, error) {
 	room, err := r.registry.RoomOf(ctx, id)
 	if err != nil {
@@ -379,12 +385,17 @@ func (r *Register) AddTemplate(ctx context.Context, by privacy.Principal, id Roo
 	if !room.ClosedAt.IsZero() {
 		return nil, audit.Receipt{}, fmt.Errorf("the room is closed: %w", privacy.ErrConflict)
 	}
+	opened, receipt, err := r.addTemplate(ctx, by, room, signed)
+	return opened, receipt, r.leave(ctx, audit.Event{Principal: by, Purpose: room.Purpose, List: templateDigest(signed)}, err)
+}
+
+func (r *Register) addTemplate(ctx context.Context, by privacy.Principal, room *Room, signed []byte) (*SignedTemplate, audit.Receipt, error) {
 	opened, keys, err := r.openTemplate(ctx, room, signed)
 	if err != nil {
 		return nil, audit.Receipt{}, err
 	}
 	switch {
-	case opened.Template.Query.Room != id:
+	case opened.Template.Query.Room != room.ID:
 		return nil, audit.Receipt{}, fault("/query/room", "the template is for another room")
 	case opened.Template.Query.Purpose != room.Purpose:
 		return nil, audit.Receipt{}, fault("/query/purpose", "the room has another purpose")
@@ -392,7 +403,7 @@ func (r *Register) AddTemplate(ctx context.Context, by privacy.Principal, id Roo
 		return nil, audit.Receipt{}, fmt.Errorf("filing a template that one has not signed: %w", privacy.ErrForbidden)
 	}
 	event := audit.Event{Kind: audit.TemplateSigned, Principal: by, Outcome: audit.Done, Purpose: room.Purpose, List: opened.Digest}
-	receipt, err := r.registry.AddTemplate(ctx, id, opened, keys, event)
+	receipt, err := r.registry.AddTemplate(ctx, room.ID, opened, keys, event)
 	return opened, receipt, err
 }
 

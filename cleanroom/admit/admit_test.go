@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -78,8 +79,9 @@ func TestPairNeedsBothParties(t *testing.T) {
 	if _, err := h.send(t, service(retailer), others); pointerOf(err) != "/manifest" {
 		t.Errorf("the list before the rows: %v", err)
 	}
+	h.mustLeave(t, service(retailer), cleanroom.CheckFiling)
 	admitted, err := h.send(t, service(brand), own)
-	if err != nil || !admitted.Waiting || h.admitted || len(h.events) != 0 {
+	if err != nil || !admitted.Waiting || h.admitted || len(h.events) != 1 {
 		t.Fatalf("the owner's part: %+v, %v", admitted, err)
 	}
 	// A list that breaks off leaves the owner's part as it was.
@@ -144,6 +146,7 @@ func TestWhatIsRefused(t *testing.T) {
 		by      privacy.Principal
 		pointer string
 		err     error
+		check   string // of the entry; room_filing if it says nothing
 	}{
 		"another epoch":   {house: func(h *house) { h.room.Epoch = 4 }, pointer: "/manifest/epoch"},
 		"another mode":    {house: func(h *house) { h.room.Matching = cleanroom.MatchBlind }, pointer: "/manifest/matching"},
@@ -155,20 +158,20 @@ func TestWhatIsRefused(t *testing.T) {
 			c.Contract, h.contract = &k, &c
 		}, pointer: "/manifest/dataset"},
 		"another room":      {prepare: func(c *prepare.Config) { c.Room = "autumn" }, pointer: "/manifest/room"},
-		"another's key":     {house: func(h *house) { h.public[brand] = other(brand) }, pointer: "/manifest"},
+		"another's key":     {house: func(h *house) { h.public[brand] = other(brand) }, pointer: "/manifest", check: cleanroom.CheckSignature},
 		"no party any more": {house: func(h *house) { delete(h.public, brand) }, pointer: "/manifest"},
 		"a changed token":   {change: func(text []byte) []byte { return bytes.Replace(text, []byte("=\",\"01:"), []byte("=\",\"02:"), 1) }, pointer: ""},
 		"a changed row":     {change: func(text []byte) []byte { return bytes.Replace(text, []byte(`"rows":[[`), []byte(`"rows":[[0`), 1) }, pointer: ""},
 		"rows left out":     {change: func(text []byte) []byte { return text[:bytes.Index(text, []byte(`{"rows"`))] }, pointer: ""},
 		"more than signed":  {change: func(text []byte) []byte { return append(text, "{}\n"...) }, pointer: ""},
-		"no head":           {change: func([]byte) []byte { return []byte("{}\n") }, pointer: ""},
-		"nothing":           {change: func([]byte) []byte { return nil }, pointer: ""},
+		"no head":           {change: func([]byte) []byte { return []byte("{}\n") }, pointer: "", check: "none"},
+		"nothing":           {change: func([]byte) []byte { return nil }, pointer: "", check: "none"},
 		"another's":         {by: service(retailer), err: privacy.ErrForbidden},
 		"a stranger":        {by: service("stranger"), err: privacy.ErrForbidden},
 		"no owner of data":  {house: func(h *house) { h.room.Members[0].Roles = []cleanroom.Role{cleanroom.MayQuery} }, err: privacy.ErrForbidden},
 		"the policies":      {house: func(h *house) { h.allow = false }, err: privacy.ErrForbidden},
 		"a closed room":     {house: func(h *house) { h.room.ClosedAt = h.room.OpenedAt.AddDate(1, 1, 1) }, err: privacy.ErrForbidden},
-		"somebody twice":    {house: func(h *house) { h.failing = cleanroom.ErrDuplicates }, err: cleanroom.ErrDuplicates},
+		"somebody twice":    {house: func(h *house) { h.failing = fmt.Errorf("%w: %w", cleanroom.ErrDuplicates, privacy.ErrInvalid) }, err: cleanroom.ErrDuplicates},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,13 +195,39 @@ func TestWhatIsRefused(t *testing.T) {
 				if test.err == privacy.ErrForbidden && (len(h.events) != 1 || h.events[0].Kind != audit.RoomDenied || len(h.events[0].Checks) == 0) {
 					t.Errorf("the entry of the refusal: %+v", h.events)
 				}
+				if test.err == cleanroom.ErrDuplicates {
+					h.mustLeave(t, by, cleanroom.CheckFiling)
+				}
 			} else if field, ok := errors.AsType[*privacy.FieldError](err); !ok || field.Pointer != test.pointer {
 				t.Fatalf("got %v, want a fault at %q", err, test.pointer)
+			} else {
+				h.mustLeave(t, by, test.check)
 			}
 			if h.admitted || h.loading || len(h.members)+len(h.rows) > 0 {
 				t.Error("something of it stayed")
 			}
 		})
+	}
+}
+
+// mustLeave wants the one entry of a delivery that is not as it must be; none of one that has
+// no head, which is about no room.
+func (h *house) mustLeave(t *testing.T, by privacy.Principal, check string) {
+	t.Helper()
+	if check == "none" {
+		if len(h.events) > 0 {
+			t.Errorf("left %+v", h.events)
+		}
+		return
+	}
+	if check == "" {
+		check = cleanroom.CheckFiling
+	}
+	if len(h.events) != 1 {
+		t.Fatalf("left %d entries", len(h.events))
+	}
+	if e := h.events[0]; e.Kind != audit.RoomDenied || e.Outcome != audit.Denied || e.Principal != by || e.Purpose != h.room.Purpose || !slices.Equal(e.Checks, []string{check}) {
+		t.Errorf("left %+v, and not %s", e, check)
 	}
 }
 

@@ -29,6 +29,7 @@ type delivery struct {
 	remasked *prepare.Remasked // nil for the owner's own
 	// remaskedNote is what the other party has signed.
 	remaskedNote []byte
+	unsigned     bool               // a signature under the head does not fit
 	from         int                // the chunk that the sender begins with
 	at           cleanroom.Snapshot // how much was there before
 	policy       audit.Digest
@@ -80,6 +81,7 @@ func (s *delivery) open(ctx context.Context, head prepare.Head) error {
 		return err
 	}
 	if s.manifest, err = prepare.OpenManifest(head.Manifest, verifier); err != nil {
+		s.unsigned = errors.Is(err, privacy.ErrDamaged)
 		return faultOf("/manifest", err)
 	}
 	s.signed, s.from = head.Manifest, head.From
@@ -97,6 +99,7 @@ func (s *delivery) open(ctx context.Context, head prepare.Head) error {
 		return err
 	}
 	if s.remasked, err = prepare.OpenRemasked(head.Remasked, verifier, head.Manifest, s.manifest); err != nil {
+		s.unsigned = errors.Is(err, privacy.ErrDamaged)
 		return faultOf("/remasked", err)
 	}
 	s.remaskedNote = head.Remasked

@@ -86,8 +86,8 @@ type Admitted struct {
 // Admit takes a delivery in, as docs/spec/prepared.md has it on the way to the house. A
 // service acts for its own party alone: the owner of the data, or whoever has masked it once
 // more. What is wrong with a delivery is a [privacy.FieldError] or an error of package
-// cleanroom, and nothing of the delivery stays; what is not allowed has its entry in the log
-// and is a [cleanroom.Denied]. A delivery that breaks off, with an error that wraps
+// cleanroom, and nothing of the delivery stays; what is not allowed is a [cleanroom.Denied].
+// Either has its entry in the log, once it is known which room it is about. A delivery that breaks off, with an error that wraps
 // [prepare.ErrInput], stays as far as it came, for [cleanroom.DeliveryKept] after its last
 // chunk, and whoever may send it goes on with the same manifest; [Desk.Standing] tells where.
 func (d *Desk) Admit(ctx context.Context, by privacy.Principal, id cleanroom.RoomID, in io.Reader) (*Admitted, error) {
@@ -101,6 +101,21 @@ func (d *Desk) AdmitWithProgress(ctx context.Context, by privacy.Principal, id c
 	if err != nil {
 		return nil, faultOf("", err)
 	}
+	admitted, err := s.admit(ctx, id, head)
+	if s.room == nil || !wrong(err) && !errors.Is(err, cleanroom.ErrReplaced) {
+		return admitted, err
+	}
+	check := cleanroom.CheckFiling
+	if s.unsigned {
+		check = cleanroom.CheckSignature
+	}
+	if err := s.leave(ctx, check); err != nil {
+		return nil, err
+	}
+	return nil, err
+}
+
+func (s *delivery) admit(ctx context.Context, id cleanroom.RoomID, head prepare.Head) (*Admitted, error) {
 	if err := s.find(ctx, id, head); err != nil {
 		return nil, err
 	}
@@ -112,6 +127,14 @@ func (d *Desk) AdmitWithProgress(ctx context.Context, by privacy.Principal, id c
 
 // deny writes a refusal down and returns it.
 func (s *delivery) deny(ctx context.Context, checks ...string) error {
+	if err := s.leave(ctx, checks...); err != nil {
+		return err
+	}
+	return &cleanroom.Denied{Checks: checks}
+}
+
+// leave writes a refusal down. The entry names the manifest, if its owner has signed it.
+func (s *delivery) leave(ctx context.Context, checks ...string) error {
 	event := audit.Event{Kind: audit.RoomDenied, Outcome: audit.Denied, Principal: s.by, Checks: checks, Policy: s.policy}
 	if s.room != nil {
 		event.Purpose = s.room.Purpose
@@ -122,7 +145,7 @@ func (s *delivery) deny(ctx context.Context, checks ...string) error {
 	if _, err := s.desk.config.Log.Append(ctx, event); err != nil {
 		return fmt.Errorf("logging a refusal: %w", err)
 	}
-	return &cleanroom.Denied{Checks: checks}
+	return nil
 }
 
 // fault is what is wrong with a delivery. The reason must not repeat any of it.

@@ -249,7 +249,7 @@ mahrem room report = log.read
 mahrem room send - brings files to a house; what that leaves is in its log
 mahrem room show ~ key.created
 mahrem room snapshots - shows which datasets are in a room, as their owners declared them
-mahrem room template add = template.signed
+mahrem room template add = template.signed (room.denied)
 mahrem room template list - shows settings that parties have signed
 mahrem room template send - brings a file to a house; what that leaves is in its log
 mahrem room template sign - works at a party, with a file and the party's key
