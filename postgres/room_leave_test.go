@@ -283,6 +283,7 @@ func TestExportNamesRooms(t *testing.T) {
 	room.seat(t, p.id, 7)
 	room.do(t, `insert into cleanroom.stay (data_subject_id, room_id, owner, dataset, purpose, first_at, last_at)
 		values ($1, 'campaign', 'retailer', 'purchases', 'campaign_measurement', '2026-05-01T00:00:00Z', '2026-06-01T00:00:00Z')`, [16]byte(p.id))
+	room.do(t, `update cleanroom.snapshot set begun_at = '2026-04-30T23:00:00Z', admitted_at = '2026-05-01T01:00:00Z' where admitted_at is not null`)
 	stays := func(id privacy.DataSubjectID) (list []export.Stay) {
 		t.Helper()
 		err := NewExportStore(NewVaultStore(room.db, room.vault), room.log).Read(t.Context(), id, func(r export.Reader) (err error) {
@@ -312,6 +313,18 @@ func TestExportNamesRooms(t *testing.T) {
 	want[0].Present, want[0].Snapshots = false, nil
 	if diff := cmp.Diff(want, stays(p.id)); diff != "" {
 		t.Errorf("after a withdrawal (-want +got):\n%s", diff)
+	}
+	// Draws that came to nothing were no rooms: of one dataset before anything of it was admitted,
+	// and of one after that. In pair mode the other party may have had the list.
+	for _, at := range []string{"2026-04-29T00:00:00Z", "2026-05-02T00:00:00Z"} {
+		room.do(t, `update cleanroom.stay set first_at = $1, last_at = $1`, at)
+		if list := stays(p.id); len(list) != 0 {
+			t.Errorf("drawn in vain at %s: %v", at, list)
+		}
+	}
+	room.do(t, `update cleanroom.room set matching = 'pair'`)
+	if list := stays(p.id); len(list) != 1 || list[0].Present {
+		t.Errorf("drawn in vain in pair mode: %v", list)
 	}
 	if list := stays(other.id); len(list) != 0 {
 		t.Errorf("somebody else was in %v", list)
