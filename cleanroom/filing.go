@@ -88,7 +88,7 @@ func (d *FilingDesk) fileContract(ctx context.Context, by privacy.Principal, roo
 	if before := findContract(versions, signed); before != nil {
 		return before, nil
 	}
-	if err := mayFile(versions, time.Now()); err != nil {
+	if err := mayFile(versions, signed, time.Now()); err != nil {
 		return nil, err
 	}
 	filed, receipt, err := d.register.addContract(ctx, by, signed, owner, reason)
@@ -112,12 +112,16 @@ const (
 	FiledADay      = 20
 	FiledVersions  = 200
 	FiledTemplates = 500
+	// FiledBytes is how long all versions of a contract may be together, or all templates of a
+	// room: whoever looks at them is shown all at once.
+	FiledBytes = 8 << 20
 )
 
-// mayFile refuses a further version of a contract that has too many.
-func mayFile(versions []*FiledContract, now time.Time) error {
-	today := 0
+// mayFile refuses a further version of a contract that has too many, or too long ones.
+func mayFile(versions []*FiledContract, signed []byte, now time.Time) error {
+	today, size := 0, len(signed)
 	for _, v := range versions {
+		size += len(v.Note)
 		if now.Sub(v.AddedAt) < 24*time.Hour {
 			today++
 		}
@@ -127,6 +131,8 @@ func mayFile(versions []*FiledContract, now time.Time) error {
 		return fault("/version", fmt.Sprintf("there are %d versions: the house enters a further one", FiledVersions))
 	case today >= FiledADay:
 		return fault("/version", fmt.Sprintf("there were %d versions within a day: file the next one tomorrow, or have the house enter it", FiledADay))
+	case size > FiledBytes:
+		return fault("/version", fmt.Sprintf("all versions together would be longer than %d bytes: say it with fewer words, or have the house enter it", FiledBytes))
 	}
 	return nil
 }
@@ -166,8 +172,10 @@ func (d *FilingDesk) fileTemplate(ctx context.Context, by privacy.Principal, roo
 		return nil, fmt.Errorf("looking for the template: %w", err)
 	}
 	before := findTemplate(list, opened)
-	if before == nil && len(list) >= FiledTemplates {
-		return nil, fault("/version", fmt.Sprintf("the room has %d templates: the house enters a further one", FiledTemplates))
+	if before == nil {
+		if err := mayFileTemplate(list, signed); err != nil {
+			return nil, err
+		}
 	}
 	if before != nil && isSubset(opened.Signers, before.Signers) {
 		return &TemplateFiling{Template: before, Repeated: true}, nil
@@ -181,6 +189,21 @@ func (d *FilingDesk) fileTemplate(ctx context.Context, by privacy.Principal, roo
 		now = added // all who had signed were removed just now
 	}
 	return &TemplateFiling{Template: now, Receipt: receipt}, err
+}
+
+// mayFileTemplate refuses a further template of a room that has too many, or too long ones.
+func mayFileTemplate(list []*SignedTemplate, signed []byte) error {
+	size := len(signed)
+	for _, t := range list {
+		size += len(t.Note)
+	}
+	switch {
+	case len(list) >= FiledTemplates:
+		return fault("/version", fmt.Sprintf("the room has %d templates: the house enters a further one", FiledTemplates))
+	case size > FiledBytes:
+		return fault("/version", fmt.Sprintf("all templates of the room together would be longer than %d bytes: say it with fewer words, or have the house enter it", FiledBytes))
+	}
+	return nil
 }
 
 // templateNow finds what is filed of the same text; nil if it is not there.

@@ -70,6 +70,102 @@ func TestFilingHasAnEnd(t *testing.T) {
 	}
 }
 
+// All versions of a contract, and all templates of a room, are shown at once, so they have an end
+// in bytes as well.
+func TestFilingHasAnEndInBytes(t *testing.T) {
+	t.Parallel()
+	s, desk, keys := newShelf(t)
+	first := signedContract(t, keys["brand_partner"])
+	contract, err := cleanroom.ParseContract([]byte(filedContract))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := signedContract(t, keys["brand_partner"], `"version": 1`, `"version": 2`)
+	file := func(signed int) error {
+		s.contracts = []*cleanroom.FiledContract{{
+			SignedContract: cleanroom.SignedContract{Contract: contract, Note: append(slices.Clone(first), make([]byte, signed-len(first))...)},
+			AddedAt:        time.Now().Add(-48 * time.Hour),
+		}}
+		_, err := desk.FileContract(t.Context(), serviceOf("brand_partner"), "spring", next, "")
+		return err
+	}
+	if err := file(cleanroom.FiledBytes - len(next) + 1); pointerOf(t, err) != "/version" {
+		t.Errorf("a byte more: %v", err)
+	}
+	if err := file(cleanroom.FiledBytes - len(next)); err != nil {
+		t.Errorf("just as long: %v", err)
+	}
+
+	template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := cleanroom.SignTemplate(template, keys["brand_partner"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fileTemplate := func(size int) error {
+		other := *template
+		other.Version = 7
+		s.templates = []*cleanroom.SignedTemplate{{Template: &other, Note: make([]byte, size), Digest: [32]byte{1}}}
+		_, err := desk.FileTemplate(t.Context(), serviceOf("brand_partner"), "spring", signed)
+		return err
+	}
+	if err := fileTemplate(cleanroom.FiledBytes - len(signed) + 1); pointerOf(t, err) != "/version" {
+		t.Errorf("a template, a byte more: %v", err)
+	}
+	if err := fileTemplate(cleanroom.FiledBytes - len(signed)); err != nil {
+		t.Errorf("a template, just as long: %v", err)
+	}
+}
+
+// A document is refused before reading it takes much more memory than it has bytes.
+func TestDocumentsHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	for _, values := range []string{"[]", "{}", "1", `""`} {
+		document := `{"owner":[` + strings.Repeat(values+",", 16<<10) + values + `]}`
+		if _, err := cleanroom.ParseContract([]byte(document)); err == nil || !strings.Contains(err.Error(), "too many values") {
+			t.Errorf("many of %s: %v", values, err)
+		}
+	}
+	// The largest contract that there can be is read.
+	words := make([]string, 1000)
+	columns := make([]string, 8)
+	for i := range columns {
+		for j := range words {
+			words[j] = fmt.Sprintf(`"%d_%d_%s"`, i, j, strings.Repeat("x", 88))
+		}
+		columns[i] = fmt.Sprintf(`{"name":"c%d","role":"dimension","type":"enum","category":"purchases","domain":[%s]}`, i, strings.Join(words, ","))
+	}
+	from, to := strings.Index(filedContract, `[{"name"`), strings.Index(filedContract, `"minimum_people"`)
+	if _, err := cleanroom.ParseContract([]byte(filedContract[:from] + "[" + strings.Join(columns, ",") + "]," + filedContract[to:])); err != nil {
+		t.Errorf("the largest contract: %v", err)
+	}
+}
+
+// A template that is too long to be kept cannot be signed.
+func TestTemplatesHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	_, _, keys := newShelf(t)
+	sign := func(words, length int) error {
+		template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		template.Query.Where[0] = cleanroom.Predicate{
+			Column: "a.tier", Operator: "in", Value: []byte(`["` + strings.Repeat(strings.Repeat("x", length)+`","`, words) + `"]`),
+		}
+		_, err = cleanroom.SignTemplate(template, keys["brand_partner"])
+		return err
+	}
+	if err := sign(1000, 120); err != nil {
+		t.Errorf("of 120 KB: %v", err)
+	}
+	if err := sign(1000, 140); pointerOf(t, err) != "/query" {
+		t.Errorf("of 140 KB: %v", err)
+	}
+}
+
 // Whoever has written a contract that the policies refuse is told which part of it that is.
 func TestRefusedContractsNameThePlace(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,11 @@ const MaximumDocument = 1 << 20
 // maximumDepth bounds how deep values are nested; no document of a room needs half of it.
 const maximumDepth = 12
 
+// maximumValues bounds how many values a document has: each takes a hundred times the memory that
+// it takes to write it. A contract with as many columns as there may be, each of as many words,
+// has half of them.
+const maximumValues = 16 << 10
+
 // largestNumber is the largest whole number that every reader of JSON understands.
 const largestNumber = 1<<53 - 1
 
@@ -84,8 +89,9 @@ func readJSON(data []byte) (jsonValue, error) {
 }
 
 type jsonReader struct {
-	data []byte
-	at   int
+	data   []byte
+	at     int
+	values int
 }
 
 func (r *jsonReader) space() {
@@ -116,6 +122,9 @@ func (r *jsonReader) take(c byte) bool {
 func (r *jsonReader) value(depth int) (jsonValue, error) {
 	if depth == maximumDepth {
 		return jsonValue{}, fault("", "this is nested too deep")
+	}
+	if r.values++; r.values > maximumValues {
+		return jsonValue{}, fault("", "there are too many values in this document")
 	}
 	switch c := r.next(); {
 	case c == '"':

@@ -2,9 +2,14 @@ package cleanroom
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 )
+
+// maximumTemplate is how long a template may be as it is signed: twice what a query may be, which
+// has no less in it than its template.
+const maximumTemplate = 2 * MaximumQuery
 
 // ParseTemplate reads and checks a template. Errors are [privacy.FieldError]s with a JSON
 // pointer. What its query names is looked up when it is asked.
@@ -24,7 +29,11 @@ func (t *Template) Canonical() ([]byte, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	return canonicalDocument(t)
+	canonical, err := canonicalDocument(t)
+	if err == nil && len(canonical) > maximumTemplate {
+		err = fault("/query", fmt.Sprintf("a template has at most %d bytes", maximumTemplate))
+	}
+	return canonical, err
 }
 
 // String returns name@version, which is how queries name it.
