@@ -84,8 +84,9 @@ func TestSeveralReplicasMigrateAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	applied := make([]int, 4)
 	for i := range applied {
+		connection := database.SQL(t)
 		group.Go(func() {
-			done, err := migrations.Up(t.Context(), database.SQL(t))
+			done, err := migrations.Up(t.Context(), connection)
 			if err != nil {
 				t.Errorf("replica %d: %v", i, err)
 			}

@@ -95,6 +95,7 @@ func TestReadFetchesWhatChanged(t *testing.T) {
 	server := httptest.NewServer(s)
 	defer server.Close()
 	source := newSource(t, server.URL, fetch.Config{})
+	fifth := archive(t, "5")
 	for _, step := range []struct {
 		answer func(http.ResponseWriter, *http.Request)
 		want   string
@@ -118,7 +119,7 @@ func TestReadFetchesWhatChanged(t *testing.T) {
 		}, policies.BundleUnavailable},
 		{func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip") // many servers say so of .gz files
-			_, _ = w.Write(archive(t, "5"))
+			_, _ = w.Write(fifth)
 		}, "content"},
 	} {
 		s.put(step.answer)

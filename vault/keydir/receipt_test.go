@@ -24,8 +24,9 @@ func TestReceiptKeysetComesOnceAndRotates(t *testing.T) {
 	var made atomic.Int32
 	var group sync.WaitGroup
 	for range 8 {
+		keys := mustOpen(t, dir) // as many processes would
 		group.Go(func() {
-			created, err := mustOpen(t, dir).EnsureReceiptKeyset()
+			created, err := keys.EnsureReceiptKeyset()
 			if err != nil {
 				t.Error(err)
 			}

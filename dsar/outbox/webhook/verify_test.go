@@ -122,8 +122,9 @@ func TestReceiverActsOnce(t *testing.T) {
 	var refused atomic.Int64
 	var callers sync.WaitGroup
 	for range 16 {
+		signed := webhook.Sign(secret(t), "msg_2", now, []byte("{}"))
 		callers.Go(func() {
-			err := receiver.Receive(t.Context(), webhook.Sign(secret(t), "msg_2", now, []byte("{}")), []byte("{}"),
+			err := receiver.Receive(t.Context(), signed, []byte("{}"),
 				func(string, []byte) error { many.Add(1); return nil })
 			if refusedBy(err) == webhook.CheckReplay {
 				refused.Add(1)
