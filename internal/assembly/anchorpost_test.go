@@ -36,18 +36,22 @@ func keeper(t *testing.T, answer http.HandlerFunc) (address string, trust func(*
 
 func TestPostAnchor(t *testing.T) {
 	t.Parallel()
-	var got []byte
-	var method, kind string
+	type call struct{ method, kind, body string }
+	calls := make(chan call, 1)
 	address, trust := keeper(t, func(w http.ResponseWriter, r *http.Request) {
-		got, _ = io.ReadAll(r.Body)
-		method, kind = r.Method, r.Header.Get("Content-Type")
+		body, _ := io.ReadAll(r.Body)
+		select {
+		case calls <- call{r.Method, r.Header.Get("Content-Type"), string(body)}:
+		default:
+			t.Error("it was posted twice")
+		}
 		w.WriteHeader(http.StatusCreated)
 	})
 	if err := postAnchor(t.Context(), address+"/anchors?key=secret", posted, true, trust); err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != string(posted.Note) || method != http.MethodPost || kind != "text/plain; charset=utf-8" {
-		t.Errorf("%s %s %q", method, kind, got)
+	if got, want := <-calls, (call{http.MethodPost, "text/plain; charset=utf-8", string(posted.Note)}); got != want {
+		t.Errorf("posted %q", got)
 	}
 }
 

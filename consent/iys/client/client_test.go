@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,7 +56,8 @@ func said(n int, status, at, created string) iystest.Record {
 // older than seven days, and what comes later begins where the last page ended.
 func TestChangesArePaged(t *testing.T) {
 	t.Parallel()
-	registry := &iystest.Registry{PageSize: 3, Now: func() time.Time { return noon }}
+	var later atomic.Int64
+	registry := &iystest.Registry{PageSize: 3, Now: func() time.Time { return noon.Add(time.Duration(later.Load())) }}
 	registry.Say(said(0, "RET", "2026-11-01 10:00:00", "2026-11-01 10:00:01"))
 	for n := 1; n <= 7; n++ {
 		registry.Say(said(n, "RET", "2026-11-17 10:00:00", "2026-11-17 10:00:01"))
@@ -86,7 +88,7 @@ func TestChangesArePaged(t *testing.T) {
 	if _, again := read(after); len(again) != 0 {
 		t.Errorf("asked again: %v", again)
 	}
-	registry.Now = func() time.Time { return noon.Add(time.Hour) }
+	later.Store(int64(time.Hour))
 	if _, later := read(after); strings.Join(later, " ") != "0008" {
 		t.Errorf("an hour later: %v", later)
 	}
@@ -123,8 +125,8 @@ func TestFileOfADay(t *testing.T) {
 func TestTokenIsRenewed(t *testing.T) {
 	t.Parallel()
 	registry := &iystest.Registry{}
-	at := noon
-	registry.Now = func() time.Time { return at }
+	var later atomic.Int64
+	registry.Now = func() time.Time { return noon.Add(time.Duration(later.Load())) }
 	c, _ := newClient(t, registry)
 	ask := func() {
 		t.Helper()
@@ -145,7 +147,7 @@ func TestTokenIsRenewed(t *testing.T) {
 	if n := logins(); n != 1 {
 		t.Errorf("%d logins for two questions", n)
 	}
-	at = at.Add(2*time.Hour - 30*time.Second)
+	later.Store(int64(2*time.Hour - 30*time.Second))
 	ask()
 	if n := logins(); n != 2 {
 		t.Errorf("%d logins when the token ends", n)
@@ -165,12 +167,13 @@ func TestTokenIsRenewed(t *testing.T) {
 
 func TestPassingFailuresAreTriedAgain(t *testing.T) {
 	t.Parallel()
-	left := 2
+	var left atomic.Int64
+	left.Store(2)
 	registry := &iystest.Registry{Fail: func(_, path string) (int, string) {
-		if path == "/oauth2/token" || left == 0 {
+		if path == "/oauth2/token" || left.Load() == 0 {
 			return 0, ""
 		}
-		left--
+		left.Add(-1)
 		return http.StatusTooManyRequests, "7"
 	}}
 	c, waited := newClient(t, registry)
@@ -180,9 +183,9 @@ func TestPassingFailuresAreTriedAgain(t *testing.T) {
 	if len(*waited) != 2 || (*waited)[0] != 7*time.Second {
 		t.Errorf("waited %v", *waited)
 	}
-	left = 100
-	if _, err := c.Changes(t.Context(), client.ByRecipient, ""); !errors.Is(err, privacy.ErrUnavailable) || left != 96 {
-		t.Errorf("with %d failures left: %v", left, err)
+	left.Store(100)
+	if _, err := c.Changes(t.Context(), client.ByRecipient, ""); !errors.Is(err, privacy.ErrUnavailable) || left.Load() != 96 {
+		t.Errorf("with %d failures left: %v", left.Load(), err)
 	}
 }
 
@@ -205,8 +208,8 @@ func TestStatus(t *testing.T) {
 // inside the house.
 func TestNobodyIsSentElsewhere(t *testing.T) {
 	t.Parallel()
-	reached := false
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	var reached atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
 	t.Cleanup(elsewhere.Close)
 	for _, path := range []string{"/oauth2/token", "/sps/"} {
 		registry := &iystest.Registry{Now: func() time.Time { return noon }}
@@ -223,8 +226,8 @@ func TestNobodyIsSentElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Submit(t.Context(), []iys.Consent{{Recipient: privacy.NewPlain("+905321100001"), Type: iys.Call}}); err == nil || reached {
-			t.Errorf("redirected at %s: %v, followed: %t", path, err, reached)
+		if _, err := c.Submit(t.Context(), []iys.Consent{{Recipient: privacy.NewPlain("+905321100001"), Type: iys.Call}}); err == nil || reached.Load() {
+			t.Errorf("redirected at %s: %v, followed: %t", path, err, reached.Load())
 		}
 	}
 	for _, address := range []string{"https://127.0.0.1:1", "http://127.0.0.1:1"} {
