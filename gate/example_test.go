@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing/fstest"
+	"time"
 
 	"github.com/mahrem/mahrem/gate"
 	"github.com/mahrem/mahrem/policies"
@@ -13,7 +14,7 @@ import (
 // below thinks that a stranger may greet by name.
 func ExampleRunCases() {
 	ctx := context.Background()
-	engine, err := policies.Open(ctx, policies.Bundle(), policies.Config{})
+	engine, err := policies.Open(ctx, policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
 	if err != nil {
 		fmt.Println(err)
 		return
