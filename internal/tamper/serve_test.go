@@ -66,7 +66,9 @@ func (s *shop) home() string { return filepath.Join(s.dir, "home") }
 func (s *shop) mahrem(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLogChild$")
 	cmd.Env = append(os.Environ(), commandEnv+"="+strings.Join(args, "\n"),
-		"MAHREM_HOME="+s.home(), "MAHREM_DATABASE_URL="+s.server.URL(), "MAHREM_LOG_KEY="+s.logKey)
+		"MAHREM_HOME="+s.home(), "MAHREM_DATABASE_URL="+s.server.URL(), "MAHREM_LOG_KEY="+s.logKey,
+		// A machine that runs tests may be slow, and rules that come late to a decision refuse it.
+		"MAHREM_PATIENCE=100")
 	return cmd
 }
 
@@ -74,7 +76,6 @@ func (s *shop) mahrem(args ...string) *exec.Cmd {
 func (s *shop) run(args ...string) string {
 	s.t.Helper()
 	cmd := s.mahrem(args...)
-	cmd.Env = append(cmd.Env, "MAHREM_PATIENCE=30") // a machine that runs tests may be slow
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
