@@ -60,12 +60,11 @@ func findAudience(ctx context.Context, c *call) error {
 	if finder == nil {
 		return refuse(unavailable)
 	}
-	select {
-	case c.server.audiences <- struct{}{}:
-		defer func() { <-c.server.audiences }()
-	default:
-		return &problem{kind: unavailable, cause: errors.New("too many audiences at once")}
+	leave, ok := c.server.audiences.enter(c.principal.Recipient)
+	if !ok {
+		return &problem{kind: unavailable, cause: errors.New("too many audiences at once, of all recipients or of this one")}
 	}
+	defer leave()
 	found, err := finder.Audience(ctx, c.principal, request.query())
 	if err != nil {
 		return err

@@ -39,12 +39,11 @@ func activateRoom(_ context.Context, c *call) error {
 	if err := c.readBody(buffer, "application/json", c.server.config.QueryLimit); err != nil {
 		return err
 	}
-	select {
-	case c.server.audiences <- struct{}{}:
-		defer func() { <-c.server.audiences }()
-	default:
-		return &problem{kind: unavailable, cause: errors.New("too many audiences at once")}
+	leave, ok := c.server.audiences.enter(c.principal.Recipient)
+	if !ok {
+		return &problem{kind: unavailable, cause: errors.New("too many audiences at once, of all recipients or of this one")}
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(c.request.Context(), activationTimeout)
 	defer cancel()
 	controller := http.NewResponseController(c.writer)

@@ -71,15 +71,33 @@ func TestActivateRoom(t *testing.T) {
 	}
 	// A list is held in memory until it is sent, as one of the gate's is: there are so many places
 	// for all of them.
-	for range cap(s.audiences) {
-		s.audiences <- struct{}{}
+	refused := func(why string) {
+		t.Helper()
+		if w := do(s, askingRoom("/v1/rooms/spring/activations", activationBody)); w.Code != http.StatusServiceUnavailable || f.asked != "" {
+			t.Errorf("%s: %d, asked %s", why, w.Code, f.asked)
+		}
 	}
-	if w := do(s, askingRoom("/v1/rooms/spring/activations", activationBody)); w.Code != http.StatusServiceUnavailable || f.asked != "" {
-		t.Errorf("one too many at once: %d, asked %s", w.Code, f.asked)
+	var leave []func()
+	enter := func(by privacy.RecipientID) {
+		t.Helper()
+		one, ok := s.audiences.enter(by)
+		if !ok {
+			t.Fatalf("no place for %s", by)
+		}
+		leave = append(leave, one)
 	}
-	<-s.audiences
-	if mustStatus(t, do(s, askingRoom("/v1/rooms/spring/activations", activationBody)), http.StatusOK); len(s.audiences) != cap(s.audiences)-1 {
-		t.Errorf("%d of %d places are taken", len(s.audiences), cap(s.audiences))
+	const own = "shop"
+	enter(own)
+	enter(own)
+	refused("more than half of them for one party")
+	enter("somebody_else")
+	enter("somebody_else")
+	refused("one too many at once")
+	leave[0]()
+	mustStatus(t, do(s, askingRoom("/v1/rooms/spring/activations", activationBody)), http.StatusOK)
+	enter(own) // it has left its place
+	for _, one := range leave[1:] {
+		one()
 	}
 	f.unlogged = true
 	if w := do(s, askingRoom("/v1/rooms/spring/activations", activationBody)); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "AXJ0") {

@@ -54,7 +54,7 @@ type Config struct {
 	// means 16.
 	BatchSlots int
 	// AudienceSlots is how many audiences are found and sent at once, each of which is held in
-	// memory until it is sent; another one gets 503. Zero means 4.
+	// memory until it is sent, and half of them of one recipient; another one gets 503. Zero means 4.
 	AudienceSlots int
 	// TileSlots is how many tiles of the log are read at once; another one waits. Zero
 	// means 4.
@@ -119,7 +119,7 @@ type Server struct {
 	// evaluations has a place for each call that has blinded elements masked.
 	evaluations *places
 	// audiences holds a place for each audience that is found or sent.
-	audiences chan struct{}
+	audiences *places
 	// tiles holds a place for each tile that is read.
 	tiles chan struct{}
 
@@ -136,7 +136,7 @@ func New(services Services, config Config) *Server {
 	s.snapshots = newPlaces(s.config.SnapshotSlots)
 	s.evaluations = newPlaces(s.config.EvaluationSlots)
 	s.batches = make(chan struct{}, s.config.BatchSlots)
-	s.audiences = make(chan struct{}, s.config.AudienceSlots)
+	s.audiences = newPlaces(s.config.AudienceSlots)
 	s.tiles = make(chan struct{}, s.config.TileSlots)
 	var prefix [8]byte
 	_, _ = rand.Read(prefix[:]) // never fails: crypto/rand ends the program instead
