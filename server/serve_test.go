@@ -122,8 +122,9 @@ func TestShutdownLosesNothing(t *testing.T) {
 	if !kept.closed || kept.late.Load() != 0 {
 		t.Errorf("log closed %v, %d appends after that", kept.closed, kept.late.Load())
 	}
-	if _, err := net.Dial("tcp", listener.Addr().String()); err == nil {
-		t.Error("the listener still takes connections")
+	// Its port may be somebody else's by now.
+	if err := listener.(*net.TCPListener).SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener still takes connections: %v", err)
 	}
 }
 
