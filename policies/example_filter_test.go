@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -13,7 +14,7 @@ import (
 // answer as a condition over many.
 func ExampleRevision_AudienceFilter() {
 	ctx := context.Background()
-	engine, err := policies.Open(ctx, policies.Bundle(), policies.Config{})
+	engine, err := policies.Open(ctx, policies.Bundle(), policies.Config{EvaluationLimit: time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func customer(reference Reference) Facts {
 // is counted once under its name.
 func TestRulesThatFailDenyAndAreCounted(t *testing.T) {
 	t.Parallel()
-	engine, err := Open(t.Context(), troubled(t), Config{EvaluationLimit: time.Second})
+	engine, err := Open(t.Context(), troubled(t), Config{EvaluationLimit: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +80,13 @@ func TestRulesThatFailDenyAndAreCounted(t *testing.T) {
 	if got := engine.Status().Failures; got != (Failures{}) {
 		t.Fatalf("before anybody asked: %+v", got)
 	}
+	// What loops is cut off soon; how long the others may take on a busy machine says nothing.
+	impatient := &Revision{
+		digest: r.digest, identity: r.identity, catalogue: r.catalogue, verdicts: r.verdicts, reasons: r.reasons, plan: r.plan, compiler: r.compiler, modules: r.modules,
+		store: r.store, required: r.required, asked: r.asked, words: r.words, memo: r.memo, memoNote: r.memoNote, failures: r.failures, limit: 200 * time.Millisecond,
+	}
 	var group sync.WaitGroup
-	for _, reference := range []Reference{"phone", "email"} {
+	for reference, r := range map[Reference]*Revision{"phone": impatient, "email": r} {
 		for range 2 {
 			group.Go(func() {
 				began := time.Now()
@@ -95,19 +100,14 @@ func TestRulesThatFailDenyAndAreCounted(t *testing.T) {
 			})
 		}
 	}
+	group.Go(func() {
+		if plan, err := r.Decide(t.Context(), customer(ByPseudonym)); err != nil || !plan.Allow {
+			t.Errorf("who asks beside them: %+v, %v", plan, err)
+		}
+	})
 	group.Wait()
 	if got, want := engine.Status().Failures, (Failures{Slow: 2, Broken: 2}); got != want {
 		t.Errorf("failures %+v, want %+v", got, want)
-	}
-	for range 3 {
-		plan, err := r.Decide(t.Context(), customer(ByPseudonym))
-		if errors.Is(err, errSlow) {
-			continue // the machine is busy
-		}
-		if err != nil || !plan.Allow {
-			t.Errorf("who asks beside them: %+v, %v", plan, err)
-		}
-		break
 	}
 	if status := r.Memo(); status.Entries > 1 {
 		t.Errorf("%d plans remembered, want only the one that was made", status.Entries)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
@@ -18,7 +19,7 @@ func TestProbeFindsWhatOpensUnasked(t *testing.T) {
 	bundle := patched(t, "catalogue/purposes.yaml",
 		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  marketing: false\n  explicit: false\n  actions: [personalize, audience]\n  profiling: true\n  bases: {consent: generalized, legitimate_interests: persona}",
 		"title: {en: Statistics, tr: İstatistik, cs: Statistika}\n  marketing: false\n  explicit: false\n  actions: [personalize, audience]\n  profiling: true\n  bases: {legitimate_interests: persona}")
-	if err := policies.New(policies.Config{}).Activate(t.Context(), bundle); err != nil {
+	if err := policies.New(policies.Config{EvaluationLimit: time.Minute}).Activate(t.Context(), bundle); err != nil {
 		t.Fatalf("a purpose on legitimate interests alone: %v", err)
 	}
 	const rule, hole = `passed contains "subject.known" if input.subject.known == "yes"`, `passed contains "subject.known" if {
@@ -31,7 +32,7 @@ func TestProbeFindsWhatOpensUnasked(t *testing.T) {
 		t.Fatal("the rule is written in another way")
 	}
 	file.Data = []byte(strings.Replace(string(file.Data), rule, hole+rule, 1))
-	err := policies.New(policies.Config{}).Activate(t.Context(), bundle)
+	err := policies.New(policies.Config{EvaluationLimit: time.Minute}).Activate(t.Context(), bundle)
 	if !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), "not known") {
 		t.Errorf("unknown people pass for statistics: %v", err)
 	}
@@ -68,7 +69,7 @@ func TestActivateOfABundleThatIsBeingWritten(t *testing.T) {
 		}
 		titles[digest] = title
 	}
-	engine, err := policies.Open(t.Context(), &shifting{before: policies.Bundle(), after: other, read: map[string]bool{}}, policies.Config{})
+	engine, err := policies.Open(t.Context(), &shifting{before: policies.Bundle(), after: other, read: map[string]bool{}}, policies.Config{EvaluationLimit: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

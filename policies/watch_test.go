@@ -216,7 +216,7 @@ func TestActivateRefusesWhatExaminationRefuses(t *testing.T) {
 		},
 		policies.PolicyInvalid: func(context.Context, *policies.Revision, fs.FS) error { panic("cases") },
 	} {
-		engine := policies.New(policies.Config{Examine: examine, Commit: func(context.Context, *policies.Revision, *policies.Content) error {
+		engine := policies.New(policies.Config{EvaluationLimit: time.Minute, Examine: examine, Commit: func(context.Context, *policies.Revision, *policies.Content) error {
 			recorded = true
 			return nil
 		}})
