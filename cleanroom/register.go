@@ -397,14 +397,21 @@ func (r *Register) addTemplate(ctx context.Context, by privacy.Principal, room *
 	switch {
 	case opened.Template.Query.Room != room.ID:
 		return nil, audit.Receipt{}, fault("/query/room", "the template is for another room")
-	case opened.Template.Query.Purpose != room.Purpose:
-		return nil, audit.Receipt{}, fault("/query/purpose", "the room has another purpose")
+	case opened.Template.Query.Purpose != room.Purpose && !r.activates(&opened.Template.Query):
+		return nil, audit.Receipt{}, fault("/query/purpose", "the room has another purpose, and this is no activation for one that audiences may be formed for")
 	case by.Role == privacy.RoleService && !slices.Contains(opened.Signers, by.Recipient):
 		return nil, audit.Receipt{}, fmt.Errorf("filing a template that one has not signed: %w", privacy.ErrForbidden)
 	}
 	event := audit.Event{Kind: audit.TemplateSigned, Principal: by, Outcome: audit.Done, Purpose: room.Purpose, List: opened.Digest}
 	receipt, err := r.registry.AddTemplate(ctx, room.ID, opened, keys, event)
 	return opened, receipt, err
+}
+
+// activates reports whether a question can be one for an activation, which has a purpose of its
+// own. Whether the contracts name it is decided when it is activated.
+func (r *Register) activates(query *Query) bool {
+	purpose, known := r.config.Revision().Catalogue().Purpose(query.Purpose)
+	return known && slices.Contains(purpose.Actions, policies.Audience) && len(query.Metrics) == 0 && len(query.GroupBy) == 0
 }
 
 // openTemplate checks the signatures under a template: those of the room's members, by the

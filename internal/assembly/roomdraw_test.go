@@ -226,7 +226,83 @@ func TestHouseInARoom(t *testing.T) {
 	if !is || len(denied.Checks) != 1 || denied.Checks[0] != "audience.large_enough" {
 		t.Errorf("an audience of three: %v %+v", err, denied)
 	}
+	mustActivateByTemplate(t, house, brand, question)
 	if report, err := house.VerifyLog(t.Context(), nil); err != nil {
 		t.Errorf("the log: %+v, %v", report, err)
+	}
+}
+
+// mustActivateByTemplate lets nothing but templates into the dataset and activates by one that has
+// the activation's purpose, which is not the room's. Its people are too few.
+func mustActivateByTemplate(t *testing.T, house *House, brand privacy.Principal, question string) {
+	t.Helper()
+	signers := map[cleanroom.PartyID]*cleanroom.Signer{}
+	for _, party := range []cleanroom.PartyID{"retail_media", "brand_partner"} {
+		secret, _, err := note.GenerateKey(bytes.NewReader(bytes.Repeat([]byte{byte(len(party))}, 64)), string(party)) // as openHomes does
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signers[party], err = cleanroom.ParseSigner(secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	contract, err := cleanroom.ParseContract([]byte(strings.NewReplacer(`"ad_hoc": true`, `"ad_hoc": false`, `"version": 1`, `"version": 2`).Replace(householdContract)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := cleanroom.SignContract(contract, signers["retail_media"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := house.Rooms.Register.AddContract(t.Context(), Operator("tester"), signed, "retail_media", ""); err != nil {
+		t.Fatal(err)
+	}
+	activate := func(document, check string) {
+		t.Helper()
+		_, err := house.Activator().Activate(t.Context(), brand, "spring", []byte(document))
+		if denied, is := errors.AsType[*cleanroom.Denied](err); !is || len(denied.Checks) != 1 || denied.Checks[0] != check {
+			t.Errorf("activating: %v, and not refused by %s", err, check)
+		}
+	}
+	file := func(name, query string, parties ...cleanroom.PartyID) error {
+		t.Helper()
+		template, err := cleanroom.ParseTemplate([]byte(`{"name": "` + name + `", "version": 1, "query": ` + query + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := cleanroom.SignTemplate(template, signers[parties[0]])
+		for _, party := range parties[1:] {
+			if err == nil {
+				signed, err = cleanroom.CosignTemplate(signed, signers[party])
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = house.Rooms.Register.AddTemplate(t.Context(), Operator("tester"), "spring", signed)
+		return err
+	}
+	const byTemplate = `{"room":"spring","template":"golden@1","values":{},"purpose":"audience_sync"}`
+	_, err = house.Activator().Activate(t.Context(), brand, "spring", []byte(question))
+	if fault, is := errors.AsType[*privacy.FieldError](err); !is || fault.Pointer != "/template" {
+		t.Errorf("activating without a template: %v", err)
+	}
+	activate(byTemplate, "room_template")
+	if err := file("golden", question, "retail_media"); err != nil {
+		t.Fatal(err)
+	}
+	activate(byTemplate, "room_template") // whoever asks has not signed it
+	if err := file("golden", question, "retail_media", "brand_partner"); err != nil {
+		t.Fatal(err)
+	}
+	activate(byTemplate, "audience.large_enough")
+	for name, query := range map[string]string{
+		"counted":   strings.Replace(question, `"metrics":[]`, `"metrics":[{"fn":"people","as":"n"}]`, 1),
+		"elsewhere": strings.Replace(question, `"audience_sync"`, `"legal_obligation"`, 1),
+	} {
+		err := file(name, query, "retail_media")
+		if fault, is := errors.AsType[*privacy.FieldError](err); !is || fault.Pointer != "/query/purpose" {
+			t.Errorf("the template %s: %v", name, err)
+		}
 	}
 }
