@@ -42,15 +42,24 @@ func (c *Clock) AwaitNote(ctx context.Context, arrived time.Time) (context.Conte
 }
 
 // AwaitFailure waits until a failure may be noted, and returns a context for that: as if all the
-// time for the work had been needed.
+// time for the work had been needed. It ends at once where the program does, which cancels with a
+// cause of its own; who has gone and who waits no longer do not.
 func (c *Clock) AwaitFailure(ctx context.Context, charged time.Time) (context.Context, context.CancelFunc, error) {
-	ctx = context.WithoutCancel(ctx)
+	staying := context.WithoutCancel(ctx)
 	var err error
 	if left := c.Limit - c.Limit/failing - c.Now().Sub(charged); left > 0 {
-		err = c.Sleep(ctx, left)
+		waiting, cancel := context.WithCancel(staying)
+		stop := context.AfterFunc(ctx, func() {
+			if cause := context.Cause(ctx); cause != context.Canceled && cause != context.DeadlineExceeded {
+				cancel()
+			}
+		})
+		err = c.Sleep(waiting, left)
+		stop()
+		cancel()
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Limit)
-	return ctx, cancel, err
+	staying, cancel := context.WithTimeout(staying, c.Limit)
+	return staying, cancel, err
 }
 
 // Tell waits for the next point of a grid.

@@ -137,6 +137,9 @@ func TestShutdownCancelsWhatOverstaysItsGrace(t *testing.T) {
 	f := &fake{ask: func(ctx context.Context, _ gate.Query) (gate.Answer, error) {
 		close(entered)
 		<-ctx.Done()
+		if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+			t.Error("nothing says that the server stops, and not the caller has gone")
+		}
 		time.Sleep(20 * time.Millisecond)
 		if closed.Load() {
 			t.Error("the log was closed under a running request")
