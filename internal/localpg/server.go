@@ -84,7 +84,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 // machine with sixteen, a hundred connections are too few.
 func StartThrowaway(ctx context.Context) (*Server, error) {
 	return Start(ctx, Config{
-		MaxConnections: max(200, 100*runtime.GOMAXPROCS(0)), SharedBuffers: 32, StopTimeout: time.Minute, throwaway: true,
+		MaxConnections: max(200, 50*runtime.GOMAXPROCS(0)), SharedBuffers: 32, StopTimeout: time.Minute, throwaway: true,
 	})
 }
 
