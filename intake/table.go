@@ -30,9 +30,19 @@ type Table struct {
 	cells   []string
 	drained bool
 	any     bool // whether a row was read
+	first   *firstRow
 }
 
-// OpenTable begins reading a file, which must have all of the columns.
+// firstRow is what was read to see whether the columns are there, and is to be returned yet.
+type firstRow struct {
+	record []string
+	line   int64
+	reason Reason
+	err    error
+}
+
+// OpenTable begins reading a file, which must have all of the columns: a CSV file in its header,
+// NDJSON in its first row, where null is enough. A first row that does not read says nothing.
 func OpenTable(ctx context.Context, source Source, columns []string) (*Table, error) {
 	format, err := source.format()
 	if err != nil {
@@ -67,7 +77,36 @@ func OpenTable(ctx context.Context, source Source, columns []string) (*Table, er
 		}
 		t.at = append(t.at, i)
 	}
+	if err := t.peek(); err != nil {
+		_ = t.in.Close()
+		return nil, err
+	}
 	return t, nil
+}
+
+// peek reads the first row of NDJSON.
+func (t *Table) peek() error {
+	r, ok := t.rows.(*jsonReader)
+	if !ok {
+		return nil
+	}
+	f := &firstRow{}
+	if f.record, f.line, f.reason, f.err = r.next(); f.err == nil && f.reason == "" {
+		if i := slices.Index(r.seen, false); i >= 0 {
+			return fmt.Errorf("reading the first row, line %d: %w", f.line, noColumn(r.names[i]))
+		}
+	}
+	t.first = f
+	return nil
+}
+
+// row returns the next row as it is stored.
+func (t *Table) row() ([]string, int64, Reason, error) {
+	if f := t.first; f != nil {
+		t.first = nil
+		return f.record, f.line, f.reason, f.err
+	}
+	return t.rows.next()
 }
 
 // ErrColumn is wrapped by the error about a file that does not have a column, or has it twice.
@@ -76,9 +115,9 @@ var ErrColumn = errors.New("is not there, or there twice")
 // Next returns the cells of the next row, in the order of the columns, and on which line it
 // begins. They are valid until the call after. Reason is set when the row does not read.
 // io.EOF ends the file; an error that wraps [ErrColumn] ends NDJSON of which no row has one of
-// the columns.
+// the columns, if its first row did not read.
 func (t *Table) Next() (cells []string, line int64, reason Reason, err error) {
-	record, line, reason, err := t.rows.next()
+	record, line, reason, err := t.row()
 	if errors.Is(err, io.EOF) {
 		return nil, line, "", t.end()
 	}

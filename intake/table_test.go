@@ -89,13 +89,14 @@ func TestTableWantsItsColumnsOnce(t *testing.T) {
 	}
 }
 
-// A name twice in one object says two things; a name in no object is spelled wrong.
+// A name twice in one object says two things; a name that the first object does not have, or
+// none has, is spelled wrong.
 func TestTableOfObjects(t *testing.T) {
 	t.Parallel()
 	read := func(content string) (reasons []intake.Reason, err error) {
 		table, err := intake.OpenTable(t.Context(), memorySource("x.ndjson", []byte(content)), []string{"agreed", "in.a"})
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		defer func() { _ = table.Close() }()
 		for {
@@ -119,11 +120,20 @@ func TestTableOfObjects(t *testing.T) {
 			t.Errorf("%s: %q, %v", line, reasons, err)
 		}
 	}
-	_, err := read(`{"agred":"yes","in":{"a":1}}` + "\n" + `{"in":{"a":1}}` + "\n")
-	if !errors.Is(err, intake.ErrColumn) || !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), `"agreed"`) {
-		t.Errorf("a column that no row has: %v", err)
+	const whole, misspelled = `{"agreed":null,"in":{"a":1}}` + "\n", `{"agred":"yes","in":{"a":1}}` + "\n"
+	for content, rows := range map[string]int{
+		"\n" + misspelled + whole:  0, // told before anything of it is used
+		"{}\n" + whole:             0,
+		"no object\n" + misspelled: 2, // told when all was read
+	} {
+		reasons, err := read(content)
+		if !errors.Is(err, intake.ErrColumn) || !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), `"agreed"`) || len(reasons) != rows {
+			t.Errorf("%q: %d rows and %v", content, len(reasons), err)
+		}
 	}
-	if _, err := read(`{"agreed":null,"in":{"a":1}}` + "\n" + `{"in":{}}` + "\n"); !errors.Is(err, io.EOF) {
-		t.Errorf("a column that some row has: %v", err)
+	for content, rows := range map[string]int{"": 0, whole: 1, whole + misspelled + "{}\n": 3, "no object\n" + whole: 2} {
+		if reasons, err := read(content); !errors.Is(err, io.EOF) || len(reasons) != rows {
+			t.Errorf("%q: %d rows and %v", content, len(reasons), err)
+		}
 	}
 }

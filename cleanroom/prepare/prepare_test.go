@@ -86,6 +86,22 @@ func TestNDJSONIsReadAlike(t *testing.T) {
 	}
 }
 
+// A line of NDJSON that lacks a column is told by its number, and leaves nothing.
+func TestALaterLineWithoutAColumn(t *testing.T) {
+	t.Parallel()
+	c, _ := config(t)
+	c.Declared = 2
+	dir := filepath.Join(t.TempDir(), "out")
+	text := `{"email":"a@example.com","consent":"yes","segment":"new","day":"2026-01-05","amount":12.5}` + "\n" +
+		`{"email":"b@example.com","consent":"yes","segment":"new","dya":"2026-01-05","amount":"7"}` + "\n"
+	if _, err := prepare.Run(t.Context(), source("x.ndjson", text), dir, c); !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), "line 2: not_provided day") {
+		t.Errorf("a line without a column: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was left: %v", err)
+	}
+}
+
 func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	const header = "email,consent,segment,day,amount\n"
@@ -147,11 +163,31 @@ func TestMisspelledColumnBeginsNothing(t *testing.T) {
 	c, _ := config(t)
 	wrong := c
 	wrong.ConsentColumn = "consnet"
-	if _, err := prepare.Run(t.Context(), source("x.csv", people(12)), dir, wrong); !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), `"consnet" is not there`) {
-		t.Fatalf("a misspelled column: %v", err)
+	objects := `{"email":"a@example.com","consent":"yes","segment":"new","day":"2026-01-05","amount":12.5}` + "\n"
+	for name, text := range map[string]string{"x.csv": people(12), "x.ndjson": objects} {
+		_, err := prepare.Run(t.Context(), source(name, text), dir, wrong)
+		if !errors.Is(err, privacy.ErrInvalid) || !strings.Contains(err.Error(), `"consnet" is not there`) || strings.Contains(err.Error(), "example") {
+			t.Fatalf("a misspelled column: %v", err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the directory was made: %v", err)
+		}
 	}
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the directory was made: %v", err)
+	// Work that broke off in this directory stays as it was.
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".state"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepare.Run(t.Context(), source("x.ndjson", objects), dir, wrong); !errors.Is(err, privacy.ErrInvalid) {
+		t.Errorf("a misspelled column beside what was begun: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, ".state")); err != nil || string(text) != "{}" {
+		t.Errorf("what was begun is now %q, %v", text, err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := prepare.Run(t.Context(), source("x.csv", people(12)), dir, c); err != nil {
 		t.Errorf("spelled right: %v", err)

@@ -147,7 +147,7 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 // prepareHint is what may be done about a file that is refused.
 func prepareHint(err error) string {
 	if errors.Is(err, intake.ErrColumn) {
-		return "--column CONTRACT=FILE names a column that the file calls otherwise; columns of CSV stand in its first line, with commas between them"
+		return "--column CONTRACT=FILE names a column that the file calls otherwise; columns of CSV stand in its first line, with commas between them, and the first line of NDJSON has all of them, with null for what is empty"
 	}
 	refused, ok := errors.AsType[*prepare.Refusal](err)
 	switch {
