@@ -50,19 +50,26 @@ type Reviewer struct {
 }
 
 // Review takes those out of rooms whose consent does not cover any longer what they were drawn
-// for, and returns how many.
+// for, and returns how many. Whose key does not open stays, because there is no entry without it;
+// but all others are looked at, in all rooms, before an error says so.
 func (r *Reviewer) Review(ctx context.Context) (left int, err error) {
 	stayed, err := r.Stays.Stayed(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("reviewing clean rooms: %w", err)
 	}
+	var damaged error
 	for i := range stayed {
 		n, err := r.review(ctx, &stayed[i])
-		if left += n; err != nil {
-			return left, fmt.Errorf("reviewing clean room %s: %w", stayed[i].Room, err)
+		left += n
+		if err != nil {
+			err = fmt.Errorf("reviewing clean room %s: %w", stayed[i].Room, err)
+			if !errors.Is(err, privacy.ErrDamaged) {
+				return left, errors.Join(damaged, err)
+			}
+			damaged = errors.Join(damaged, err)
 		}
 	}
-	return left, nil
+	return left, damaged
 }
 
 func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err error) {
@@ -85,12 +92,19 @@ func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err er
 	if size <= 0 {
 		size = 512
 	}
+	closed := 0
 	for chunk := range slices.Chunk(people, size) {
+		before := closed
 		n, err := r.Stays.Part(ctx, stayed, wanted, chunk, func(at time.Time, held []Held) ([]Leaver, error) {
 			var leavers []Leaver
+			closed = before // it may be tried again
 			for i := range held {
 				h := &held[i]
 				key, err := r.Vault.OpenPersonKey(h.DataSubject, h.WrappedKey, vault.UseProfile)
+				if errors.Is(err, privacy.ErrDamaged) {
+					closed++
+					continue
+				}
 				if err != nil {
 					return nil, err
 				}
@@ -110,6 +124,9 @@ func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err er
 		if left += n; err != nil {
 			return left, err
 		}
+	}
+	if closed > 0 {
+		return left, fmt.Errorf("%d people stay whose keys do not open; mahrem room drop takes their snapshot away: %w", closed, privacy.ErrDamaged)
 	}
 	return left, nil
 }

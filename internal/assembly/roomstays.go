@@ -2,11 +2,13 @@ package assembly
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mahrem/mahrem/cleanroom/draw"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/postgres"
+	"github.com/mahrem/mahrem/privacy"
 )
 
 // roomReviewer takes people out of clean rooms whose consent covers them no longer, although
@@ -16,6 +18,9 @@ type roomReviewer struct {
 	revision func() *policies.Revision
 	reviewer draw.Reviewer
 	last     reviewed
+	// damaged is what was wrong with keys then: it is told until the next review, without
+	// looking at everybody each minute.
+	damaged error
 }
 
 // reviewed is what a review depends on besides what people say: it need not be made again
@@ -47,11 +52,12 @@ func (r *roomReviewer) review(ctx context.Context) error {
 	}
 	next := reviewed{now.UTC().Truncate(12 * time.Hour), stale, r.revision().Digest()}
 	if next == r.last {
-		return nil
+		return r.damaged
 	}
-	if _, err := r.reviewer.Review(ctx); err != nil {
+	_, err = r.reviewer.Review(ctx)
+	if err != nil && !errors.Is(err, privacy.ErrDamaged) {
 		return err
 	}
-	r.last = next
-	return nil
+	r.last, r.damaged = next, err
+	return err
 }
