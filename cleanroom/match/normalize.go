@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -19,7 +20,9 @@ func Kinds() []privacy.IdentifierKind {
 //
 //   - email: ASCII only, lower case; nothing is taken out of the local part.
 //   - phone: E.164 with its plus sign, at most 15 digits; spaces, dots, hyphens, slashes and
-//     parentheses are left out, and a leading 00 is a plus sign. The country code must be there.
+//     parentheses are left out, and a leading 00 is a plus sign. The country code must be there,
+//     and a single 0 in parentheses behind it is left out, but in Italy: nobody dials it with
+//     the country code (ITU-T E.123).
 //   - customer_number: what it is, without white space around it; ASCII only.
 //
 // The error wraps [privacy.ErrInvalid] and does not repeat the identifier.
@@ -55,7 +58,16 @@ func normalizeEmail(raw string) (normal, fault string) {
 	return strings.ToLower(raw), ""
 }
 
+// trunk matches a country code and the national trunk prefix that is shown behind it.
+var trunk = regexp.MustCompile(`^(\(?(?:\+|00) ?([1-9][0-9]{0,2})\)?[ ./-]*)\( ?0 ?\)`)
+
+// italy has numbers that begin with a zero, which is dialled from everywhere.
+const italy = "39"
+
 func normalizePhone(raw string) (normal, fault string) {
+	if found := trunk.FindStringSubmatch(raw); found != nil && found[2] != italy {
+		raw = found[1] + raw[len(found[0]):]
+	}
 	digits := strings.NewReplacer(" ", "", ".", "", "-", "", "/", "", "(", "", ")", "").Replace(raw)
 	if rest, found := strings.CutPrefix(digits, "00"); found {
 		digits = "+" + rest
