@@ -105,6 +105,8 @@ func TestWitnessesCosign(t *testing.T) {
 	config.Witnesses = policy
 	l := newAuditLog(t, db, config)
 	s := openSigner(t, database, &testMemory{}, policy)
+	at := time.Now().Add(time.Hour) // of what is signed, whatever the machine needs for it
+	s.config.Now = func() time.Time { return at }
 	status := func() CheckpointStatus {
 		t.Helper()
 		status, err := l.CheckpointStatus(t.Context())
@@ -142,6 +144,7 @@ func TestWitnessesCosign(t *testing.T) {
 	}
 	published(7, true)
 	b.Break(http.StatusServiceUnavailable)
+	at = at.Add(publishWithin)
 	if err := sign(600); !errors.Is(err, privacy.ErrUnavailable) || !strings.Contains(err.Error(), "witness B") {
 		t.Errorf("one is away: %v", err)
 	}
@@ -155,14 +158,19 @@ func TestWitnessesCosign(t *testing.T) {
 	if s.Alarms() != nil {
 		t.Errorf("alarm for a witness that is merely away: %v", s.Alarms())
 	}
+	at = at.Add(time.Millisecond)
+	if err := sign(1); !errors.Is(err, privacy.ErrUnavailable) {
+		t.Errorf("it is still away: %v", err)
+	}
+	published(608, false) // which has waited for long enough
 	b.Break(0)
 	if err := s.Cosign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := status(); got.Cosigned != 607 || !got.Quorum {
+	if got := status(); got.Cosigned != 608 || !got.Quorum {
 		t.Errorf("back: %+v", got)
 	}
-	published(607, true)
+	published(608, true)
 	b.Forge(true)
 	if err := sign(1); !errors.Is(err, privacy.ErrDamaged) {
 		t.Errorf("a forged cosignature: %v", err)
