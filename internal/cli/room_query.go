@@ -135,7 +135,7 @@ func roomRefusal(err error) error {
 		for _, l := range exhausted.Left {
 			left = append(left, fmt.Sprintf("%s has %d nanorho left for this party", l.Dataset, l.Rho()))
 		}
-		return fmt.Errorf("%w, and nothing was computed: %s", exhausted, strings.Join(left, ", "))
+		return fmt.Errorf("%w, and nothing was computed: %s; more noise (privacy.noise_people) costs less, and mahrem room query --price says how much", exhausted, strings.Join(left, ", "))
 	}
 	return err
 }
