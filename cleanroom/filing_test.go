@@ -349,7 +349,7 @@ func TestFileContract(t *testing.T) {
 	if err != nil || !again.Repeated {
 		t.Errorf("the same at the same time: %+v, %v", again, err)
 	}
-	if n, _ = s.last(); n != before+2 || len(s.contracts) != 1 {
+	if now, _ := s.last(); now != n || len(s.contracts) != 1 {
 		t.Error("filing the same again leaves something")
 	}
 
