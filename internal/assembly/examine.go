@@ -113,11 +113,18 @@ func (e *examination) migrations(ctx context.Context, database *Database) {
 func (e *examination) clock(ctx context.Context, house *House) {
 	before := time.Now()
 	at, err := house.DB.Clock(ctx)
-	apart := at.Sub(before.Add(time.Since(before) / 2)).Round(time.Millisecond)
-	if err == nil && apart.Abs() > clockTolerance {
+	apart, surely := clocksApart(before, time.Since(before), at)
+	if err == nil && surely > clockTolerance {
 		err = fmt.Errorf("this machine and the database differ by %v; synchronize them (NTP)", apart)
 	}
 	e.note("clock", err, "%v from the database's", apart)
+}
+
+// clocksApart says by how much a clock is ahead that was asked before and answered within took,
+// and how far away it is surely: it may have been read at any moment in between.
+func clocksApart(before time.Time, took time.Duration, at time.Time) (apart, surely time.Duration) {
+	apart = at.Sub(before.Add(took / 2))
+	return apart.Round(time.Millisecond), max(0, apart.Abs()-took/2)
 }
 
 // schema looks whether what guards the log in the database is in its place.
