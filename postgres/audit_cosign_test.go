@@ -21,7 +21,7 @@ import (
 // openSigner returns a signer with the database rights of one and the key of auditConfig.
 func openSigner(t *testing.T, database *pgtest.Database, memory CheckpointMemory, policy *witness.Policy) *Signer {
 	t.Helper()
-	db, err := Open(t.Context(), Config{URL: database.URL(), Role: SignerRole, MaxConns: 4})
+	db, err := Open(t.Context(), Config{URL: database.URL(), Role: SignerRole, MaxConns: 4, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func auditConfig() AuditConfig {
 func newDB(t testing.TB) (*DB, *pgtest.Database) {
 	t.Helper()
 	database := pgtest.New(t)
-	db, err := Open(t.Context(), Config{URL: database.URL()})
+	db, err := Open(t.Context(), Config{URL: database.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
