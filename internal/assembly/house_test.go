@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -29,7 +30,7 @@ func newHouse(t *testing.T) (*House, *pgtest.Database) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := house.Close(t.Context()); err != nil && t.Context().Err() == nil {
+		if err := house.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

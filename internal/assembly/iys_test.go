@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http/httptest"
@@ -44,7 +45,7 @@ func TestIYSBothWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = house.Close(t.Context()) })
+	t.Cleanup(func() { _ = house.Close(context.WithoutCancel(t.Context())) })
 	lines := `{"identifiers":[{"kind":"email","value":"ayse@example.com"}],"jurisdiction":"TR","attributes":{"email":"ayse@example.com"}}
 {"identifiers":[{"kind":"email","value":"kaan@example.com"}],"jurisdiction":"TR","attributes":{"email":"kaan@example.com"}}
 `

@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func newHouseAt(t *testing.T, ago *atomic.Int64) (*House, *pgtest.Database) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := house.Close(t.Context()); err != nil && t.Context().Err() == nil {
+		if err := house.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

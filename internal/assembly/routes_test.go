@@ -299,7 +299,7 @@ func TestEveryRouteLeavesWhatTheTableSays(t *testing.T) {
 		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: contract, status: 201, left: []audit.Kind{audit.ContractSigned}},
 		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: contract, status: 200},
 		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "shop", body: contract, status: 403, left: []audit.Kind{audit.RoomDenied}},
-		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: strings.Replace(contract, "\u2014 retail_media ", "\u2014 retail_media A", 1), status: 422, refused: true},
+		{route: "POST /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "media", body: strings.Replace(contract, "\u2014 retail_media ", "\u2014 retail_media A", 1), status: 422, left: []audit.Kind{audit.RoomDenied}},
 		{route: "GET /v1/rooms/{room}/contracts", path: "/v1/rooms/snacks/contracts", as: "shop", status: 200},
 		{route: "GET /v1/rooms/{room}/contracts/{dataset}", path: "/v1/rooms/snacks/contracts/retail_media.audience", as: "auditor", status: 200},
 		{route: "POST /v1/rooms/{room}/templates", path: "/v1/rooms/snacks/templates", as: "media", body: template, status: 201, left: []audit.Kind{audit.TemplateSigned}},

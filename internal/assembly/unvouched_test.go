@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -55,7 +56,7 @@ func TestNoAnswersWithoutWitnesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = house.Close(t.Context()) })
+	t.Cleanup(func() { _ = house.Close(context.WithoutCancel(t.Context())) })
 	const line = `{"identifiers":[{"kind":"customer_number","value":"K-1"}],"jurisdiction":"CZ","attributes":{"first_name":"Jana"}}`
 	if result, err := house.Loader.LoadStream(t.Context(), strings.NewReader(line), intake.StreamOptions{Principal: operator}); err != nil || len(result.Rejects) > 0 {
 		t.Fatal(result.Rejects, err)

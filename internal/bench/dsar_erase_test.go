@@ -50,7 +50,7 @@ func TestErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = log.Close(t.Context()) })
+	t.Cleanup(func() { _ = log.Close(context.WithoutCancel(t.Context())) })
 	seal := ledger.Config{Seal: func(hash ledger.Hash) ledger.Tag { return keys.Vault().LedgerSeal(hash) }}
 	if err := ledger.Create(dir+"/erasures", seal); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func newQueue(t *testing.T, url string) *dsar.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = log.Close(t.Context()) })
+	t.Cleanup(func() { _ = log.Close(context.WithoutCancel(t.Context())) })
 	service, err := dsar.NewService(postgres.NewRequestStore(db, log), postgres.NewVaultStore(db, keys.Vault()), keys.Vault(), log, dsar.ServiceConfig{})
 	if err != nil {
 		t.Fatal(err)
