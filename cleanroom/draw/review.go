@@ -51,35 +51,52 @@ type Reviewer struct {
 
 // Review takes those out of rooms whose consent does not cover any longer what they were drawn
 // for, and returns how many. Whose key does not open stays, because there is no entry without it;
-// but all others are looked at, in all rooms, before an error says so.
+// but all others are looked at, in all rooms, before a [KeysError] says so. After any other error
+// there may be some who were not looked at.
 func (r *Reviewer) Review(ctx context.Context) (left int, err error) {
 	stayed, err := r.Stays.Stayed(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("reviewing clean rooms: %w", err)
 	}
-	var damaged error
+	var closed KeysError
 	for i := range stayed {
-		n, err := r.review(ctx, &stayed[i])
-		left += n
-		if err != nil {
-			err = fmt.Errorf("reviewing clean room %s: %w", stayed[i].Room, err)
-			if !errors.Is(err, privacy.ErrDamaged) {
-				return left, errors.Join(damaged, err)
-			}
-			damaged = errors.Join(damaged, err)
+		n, people, err := r.review(ctx, &stayed[i])
+		if left += n; err != nil {
+			return left, fmt.Errorf("reviewing clean room %s: %w", stayed[i].Room, err)
+		}
+		if people > 0 {
+			closed.Rooms, closed.People = append(closed.Rooms, stayed[i].Room), closed.People+people
 		}
 	}
-	return left, damaged
+	if closed.People > 0 {
+		return left, &closed
+	}
+	return left, nil
 }
 
-func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err error) {
+// KeysError says that everybody was looked at whose key opens, and who else is there. It wraps
+// [privacy.ErrDamaged].
+type KeysError struct {
+	// Rooms has a room once for each snapshot that they are in.
+	Rooms  []cleanroom.RoomID
+	People int
+}
+
+func (e *KeysError) Error() string {
+	return fmt.Sprintf("reviewing clean rooms: in %v, %d people stay whose keys do not open; mahrem room drop takes their snapshot away", e.Rooms, e.People)
+}
+
+func (e *KeysError) Unwrap() error { return privacy.ErrDamaged }
+
+// review returns how many have left and how many stay whose keys do not open.
+func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left, closed int, err error) {
 	people, err := r.Stays.Present(ctx, stayed.Snapshot)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	contracts, err := r.Rooms.ContractsOf(ctx, stayed.Room)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var categories []privacy.DataCategory
 	if at := slices.IndexFunc(contracts, func(s *cleanroom.SignedContract) bool { return s.Ref() == stayed.Dataset }); at >= 0 {
@@ -92,7 +109,6 @@ func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err er
 	if size <= 0 {
 		size = 512
 	}
-	closed := 0
 	for chunk := range slices.Chunk(people, size) {
 		before := closed
 		n, err := r.Stays.Part(ctx, stayed, wanted, chunk, func(at time.Time, held []Held) ([]Leaver, error) {
@@ -122,13 +138,10 @@ func (r *Reviewer) review(ctx context.Context, stayed *Stayed) (left int, err er
 			return leavers, nil
 		})
 		if left += n; err != nil {
-			return left, err
+			return left, closed, err
 		}
 	}
-	if closed > 0 {
-		return left, fmt.Errorf("%d people stay whose keys do not open; mahrem room drop takes their snapshot away: %w", closed, privacy.ErrDamaged)
-	}
-	return left, nil
+	return left, closed, nil
 }
 
 // covers reports whether the consent of somebody covers a purpose. What does not open is a no.

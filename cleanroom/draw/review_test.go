@@ -18,6 +18,8 @@ type stays struct {
 	present map[cleanroom.SnapshotID][]privacy.DataSubjectID
 	said    []consent.Record
 	left    []privacy.DataSubjectID
+	// broken is what becomes of somebody who is to be looked at in the second one.
+	broken error
 }
 
 func (s *stays) Stayed(context.Context) ([]Stayed, error) {
@@ -28,7 +30,10 @@ func (s *stays) Present(_ context.Context, snapshot cleanroom.SnapshotID) ([]pri
 	return s.present[snapshot], nil
 }
 
-func (s *stays) Part(_ context.Context, _ *Stayed, _ Wanted, people []privacy.DataSubjectID, judge func(at time.Time, held []Held) ([]Leaver, error)) (int, error) {
+func (s *stays) Part(_ context.Context, stayed *Stayed, _ Wanted, people []privacy.DataSubjectID, judge func(at time.Time, held []Held) ([]Leaver, error)) (int, error) {
+	if s.broken != nil && stayed.Snapshot == 2 {
+		return 0, s.broken
+	}
 	var held []Held
 	for _, id := range people {
 		held = append(held, Held{DataSubject: id, WrappedKey: s.wrapped[id], Standing: Standing{Jurisdiction: "DE", Consents: s.said}})
@@ -66,7 +71,15 @@ func TestReviewGoesOnPastADamagedKey(t *testing.T) {
 	s.wrapped[ids[0]] = s.wrapped[ids[1]] // somebody else's
 	reviewer := Reviewer{Stays: s, Rooms: bare{}, Vault: vault, Rules: func() Rules { return *rules() }, Chunk: 2}
 	left, err := reviewer.Review(t.Context())
-	if !errors.Is(err, privacy.ErrDamaged) || left != 4 || !slices.Equal(s.left, ids[1:]) {
+	if closed, ok := errors.AsType[*KeysError](err); !ok || closed.People != 1 || !errors.Is(err, privacy.ErrDamaged) || left != 4 || !slices.Equal(s.left, ids[1:]) {
 		t.Errorf("%d left (%v), %v", left, s.left, err)
+	}
+	// If not all were looked at, whatever else is wrong, that is what is said: it is to be done again.
+	for _, broken := range []error{privacy.ErrUnavailable, privacy.ErrDamaged} {
+		s.broken = broken
+		left, err = reviewer.Review(t.Context())
+		if _, ok := errors.AsType[*KeysError](err); ok || !errors.Is(err, broken) || left != 2 {
+			t.Errorf("with a database that says %v: %d left, %v", broken, left, err)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/mahrem/mahrem/cleanroom/draw"
 	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/postgres"
-	"github.com/mahrem/mahrem/privacy"
 )
 
 // roomReviewer takes people out of clean rooms whose consent covers them no longer, although
@@ -18,9 +17,9 @@ type roomReviewer struct {
 	revision func() *policies.Revision
 	reviewer draw.Reviewer
 	last     reviewed
-	// damaged is what was wrong with keys then: it is told until the next review, without
+	// closed says whose keys did not open then: it is told until the next review, without
 	// looking at everybody each minute.
-	damaged error
+	closed error
 }
 
 // reviewed is what a review depends on besides what people say: it need not be made again
@@ -52,12 +51,12 @@ func (r *roomReviewer) review(ctx context.Context) error {
 	}
 	next := reviewed{now.UTC().Truncate(12 * time.Hour), stale, r.revision().Digest()}
 	if next == r.last {
-		return r.damaged
+		return r.closed
 	}
 	_, err = r.reviewer.Review(ctx)
-	if err != nil && !errors.Is(err, privacy.ErrDamaged) {
-		return err
+	if _, closed := errors.AsType[*draw.KeysError](err); err != nil && !closed {
+		return err // and somebody was not looked at
 	}
-	r.last, r.damaged = next, err
+	r.last, r.closed = next, err
 	return err
 }
