@@ -167,7 +167,7 @@ func (d *FilingDesk) fileTemplate(ctx context.Context, by privacy.Principal, roo
 	if !slices.Contains(opened.Signers, by.Recipient) {
 		return nil, d.deny(ctx, by, room, opened.Digest, CheckSigner)
 	}
-	list, err := d.register.registry.Templates(ctx, opened.Template.Query.Room)
+	list, err := d.register.registry.Templates(ctx, room.ID)
 	if err != nil {
 		return nil, fmt.Errorf("looking for the template: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -143,11 +145,12 @@ func TestDocumentsHaveAnEnd(t *testing.T) {
 	}
 }
 
-// A template that is too long to be kept cannot be signed.
+// A template that is too long to be kept can neither be signed nor filed. One that was filed when
+// there was no such end is read.
 func TestTemplatesHaveAnEnd(t *testing.T) {
 	t.Parallel()
-	_, _, keys := newShelf(t)
-	sign := func(words, length int) error {
+	s, desk, keys := newShelf(t)
+	long := func(words, length int) *cleanroom.Template {
 		template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
 		if err != nil {
 			t.Fatal(err)
@@ -155,14 +158,31 @@ func TestTemplatesHaveAnEnd(t *testing.T) {
 		template.Query.Where[0] = cleanroom.Predicate{
 			Column: "a.tier", Operator: "in", Value: []byte(`["` + strings.Repeat(strings.Repeat("x", length)+`","`, words) + `"]`),
 		}
-		_, err = cleanroom.SignTemplate(template, keys["brand_partner"])
-		return err
+		return template
 	}
-	if err := sign(1000, 120); err != nil {
+	if _, err := cleanroom.SignTemplate(long(1000, 120), keys["brand_partner"]); err != nil {
 		t.Errorf("of 120 KB: %v", err)
 	}
-	if err := sign(1000, 140); pointerOf(t, err) != "/query" {
+	if _, err := cleanroom.SignTemplate(long(1000, 140), keys["brand_partner"]); pointerOf(t, err) != "/query" {
 		t.Errorf("of 140 KB: %v", err)
+	}
+	canonical, err := long(1000, 140).Canonical()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := note.Sign(&note.Note{Text: "mahrem template v1\n" + string(canonical) + "\n"}, keys["brand_partner"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.FileTemplate(t.Context(), serviceOf("brand_partner"), "spring", signed); pointerOf(t, err) != "/query" {
+		t.Errorf("of 140 KB, signed elsewhere: %v", err)
+	}
+	verifier, err := cleanroom.ParseVerifier(s.keys["brand_partner"], "brand_partner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cleanroom.OpenTemplate(signed, []note.Verifier{verifier}); err != nil {
+		t.Errorf("of 140 KB, which is there: %v", err)
 	}
 }
 

@@ -237,6 +237,14 @@ func (s *shelf) mustLeave(t *testing.T, before int, by privacy.Principal, check 
 	}
 }
 
+// digestOf is that of the text of a note; zero if it is none.
+func digestOf(signed []byte) (d audit.Digest) {
+	if text, _, ok := strings.Cut(string(signed), "\n\n"); ok {
+		d = sha256.Sum256([]byte(text + "\n"))
+	}
+	return d
+}
+
 func mustOpen(t *testing.T, signed []byte, key string) *cleanroom.SignedContract {
 	t.Helper()
 	verifier, err := cleanroom.ParseVerifier(key, "brand_partner")
@@ -412,11 +420,7 @@ func TestFileTemplate(t *testing.T) {
 		if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", signed); !errors.Is(err, cleanroom.ErrSignature) {
 			t.Errorf("%.30s: %v", signed, err)
 		}
-		var digest audit.Digest
-		if text, _, ok := strings.Cut(string(signed), "\n\n"); ok {
-			digest = sha256.Sum256([]byte(text + "\n"))
-		}
-		s.mustLeave(t, before+i, serviceOf("brand_partner"), cleanroom.CheckSignature, digest)
+		s.mustLeave(t, before+i, serviceOf("brand_partner"), cleanroom.CheckSignature, digestOf(signed))
 	}
 	elsewhere := *template
 	elsewhere.Query.Room = "winter"
@@ -426,6 +430,12 @@ func TestFileTemplate(t *testing.T) {
 	if _, entry := s.last(); entry.Kind != audit.RoomDenied || !slices.Equal(entry.Checks, []string{cleanroom.CheckFiling}) || entry.Purpose != "campaign_measurement" {
 		t.Errorf("a template of another room left %+v", entry)
 	}
+	// Nor is it told here whether it is filed there.
+	s.templates = []*cleanroom.SignedTemplate{{Template: &elsewhere, Digest: digestOf(sign(&elsewhere, "brand_partner")), Signers: []cleanroom.PartyID{"brand_partner"}}}
+	if _, err := desk.FileTemplate(ctx, serviceOf("brand_partner"), "spring", sign(&elsewhere, "brand_partner")); pointerOf(t, err) != "/query/room" {
+		t.Errorf("a template that is filed in another room: %v", err)
+	}
+	s.templates = nil
 	if len(s.templates) > 0 {
 		t.Fatal("what was refused is filed")
 	}

@@ -395,8 +395,6 @@ func (r *Register) addTemplate(ctx context.Context, by privacy.Principal, room *
 		return nil, audit.Receipt{}, err
 	}
 	switch {
-	case opened.Template.Query.Room != room.ID:
-		return nil, audit.Receipt{}, fault("/query/room", "the template is for another room")
 	case opened.Template.Query.Purpose != room.Purpose && !r.activates(&opened.Template.Query):
 		return nil, audit.Receipt{}, fault("/query/purpose", "the room has another purpose, and this is no activation for one that audiences may be formed for")
 	case by.Role == privacy.RoleService && !slices.Contains(opened.Signers, by.Recipient):
@@ -414,8 +412,8 @@ func (r *Register) activates(query *Query) bool {
 	return known && slices.Contains(purpose.Actions, policies.Audience) && len(query.Metrics) == 0 && len(query.GroupBy) == 0
 }
 
-// openTemplate checks the signatures under a template: those of the room's members, by the
-// keys with which they take part, which it returns.
+// openTemplate checks whether a template is one of the room, and the signatures under it: those of
+// the room's members, by the keys with which they take part, which it returns.
 func (r *Register) openTemplate(ctx context.Context, room *Room, signed []byte) (*SignedTemplate, map[PartyID]string, error) {
 	keys := map[PartyID]string{}
 	var verifiers []note.Verifier
@@ -436,6 +434,16 @@ func (r *Register) openTemplate(ctx context.Context, room *Room, signed []byte) 
 	opened, err := OpenTemplate(signed, verifiers)
 	if errors.Is(err, privacy.ErrDamaged) {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if opened.Template.Query.Room != room.ID {
+		return nil, nil, fault("/query/room", "the template is for another room")
+	}
+	canonical, err := opened.Template.Canonical()
+	if err == nil {
+		err = mayBeSigned(canonical)
 	}
 	return opened, keys, err
 }

@@ -67,6 +67,9 @@ func OpenContract(signed []byte, owner note.Verifier) (*SignedContract, error) {
 // SignTemplate checks a template and signs it in the name of one party.
 func SignTemplate(t *Template, signer note.Signer) ([]byte, error) {
 	canonical, err := t.Canonical()
+	if err == nil {
+		err = mayBeSigned(canonical)
+	}
 	if err != nil {
 		return nil, err
 	}
