@@ -32,6 +32,7 @@ type shelf struct {
 	// hide has the next look find no contracts, as if one were filed at the same time.
 	hide int
 	deaf error // what the log returns
+	torn error // what looking for what is filed returns
 }
 
 func (s *shelf) RoomOf(_ context.Context, id cleanroom.RoomID) (*cleanroom.Room, error) {
@@ -56,7 +57,7 @@ func (s *shelf) Contracts(context.Context, cleanroom.DatasetRef) ([]*cleanroom.F
 		s.hide--
 		return nil, nil
 	}
-	return slices.Clone(s.contracts), nil
+	return slices.Clone(s.contracts), s.torn
 }
 
 func (s *shelf) AddContract(_ context.Context, filed *cleanroom.FiledContract, event audit.Event) (audit.Receipt, error) {
@@ -72,7 +73,7 @@ func (s *shelf) AddContract(_ context.Context, filed *cleanroom.FiledContract, e
 func (s *shelf) Templates(context.Context, cleanroom.RoomID) ([]*cleanroom.SignedTemplate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.templates), nil
+	return slices.Clone(s.templates), s.torn
 }
 
 func (s *shelf) AddTemplate(_ context.Context, _ cleanroom.RoomID, t *cleanroom.SignedTemplate, _ map[cleanroom.PartyID]string, event audit.Event) (audit.Receipt, error) {
@@ -468,5 +469,30 @@ func TestFileTemplate(t *testing.T) {
 	}
 	if now, entry := s.last(); now != n+1 || entry.Kind != audit.RoomDenied {
 		t.Errorf("another text of the same version left %+v", entry)
+	}
+}
+
+// A house that cannot read what is filed has refused nothing.
+func TestDamageIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	s, desk, keys := newShelf(t)
+	template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := cleanroom.SignTemplate(template, keys["brand_partner"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.torn = fmt.Errorf("reading: %w: %w", privacy.ErrDamaged, &privacy.FieldError{Pointer: "/query", Reason: "torn"})
+	by := serviceOf("brand_partner")
+	if _, err := desk.FileTemplate(t.Context(), by, "spring", signed); !errors.Is(err, privacy.ErrDamaged) {
+		t.Errorf("a template: %v", err)
+	}
+	if _, err := desk.FileContract(t.Context(), by, "spring", signedContract(t, keys["brand_partner"]), ""); !errors.Is(err, privacy.ErrDamaged) {
+		t.Errorf("a contract: %v", err)
+	}
+	if n, entry := s.last(); n != 0 {
+		t.Errorf("%d entries, the last is %+v", n, entry)
 	}
 }

@@ -22,22 +22,24 @@ const (
 	CheckFiling = "room_filing"
 )
 
-// judged is the error about a contract that the policies refuse: its entry is in the log.
-type judged struct{ error }
+// logged is the error about a contract that the policies refuse: its entry is in the log.
+type logged struct{ error }
 
-func (j judged) Unwrap() error { return j.error }
+func (l logged) Unwrap() error { return l.error }
 
 // leave writes down that something was not filed, and returns why, which is err. A refusal
 // that has its entry gets no second one, and a house at fault has refused nothing.
 func (r *Register) leave(ctx context.Context, event audit.Event, err error) error {
 	_, denied := errors.AsType[*Denied](err)
-	_, before := errors.AsType[judged](err)
+	_, before := errors.AsType[logged](err)
 	check := ""
 	switch {
 	case err == nil || denied || before:
 		return err
 	case errors.Is(err, ErrSignature):
 		check = CheckSignature
+	case errors.Is(err, privacy.ErrDamaged): // what is filed already does not read
+		return err
 	case errors.Is(err, privacy.ErrNotFound), errors.Is(err, privacy.ErrForbidden): // who has signed takes no part, or who files has not signed
 		check = CheckSigner
 	case errors.Is(err, privacy.ErrInvalid), errors.Is(err, privacy.ErrConflict):

@@ -356,7 +356,7 @@ func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, sign
 		if place != "" {
 			reason += ", because of " + place
 		}
-		return judged{withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))}
+		return logged{withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))}
 	}
 	return nil
 }

@@ -172,6 +172,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"the policies":      {house: func(h *house) { h.allow = false }, err: privacy.ErrForbidden},
 		"a closed room":     {house: func(h *house) { h.room.ClosedAt = h.room.OpenedAt.AddDate(1, 1, 1) }, err: privacy.ErrForbidden},
 		"somebody twice":    {house: func(h *house) { h.failing = fmt.Errorf("%w: %w", cleanroom.ErrDuplicates, privacy.ErrInvalid) }, err: cleanroom.ErrDuplicates},
+		"a damaged house":   {house: func(h *house) { h.failing = fmt.Errorf("%w: %w", privacy.ErrDamaged, privacy.ErrInvalid) }, err: privacy.ErrDamaged, check: "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -195,8 +196,8 @@ func TestWhatIsRefused(t *testing.T) {
 				if test.err == privacy.ErrForbidden && (len(h.events) != 1 || h.events[0].Kind != audit.RoomDenied || len(h.events[0].Checks) == 0) {
 					t.Errorf("the entry of the refusal: %+v", h.events)
 				}
-				if test.err == cleanroom.ErrDuplicates {
-					h.mustLeave(t, by, cleanroom.CheckFiling)
+				if test.err != privacy.ErrForbidden {
+					h.mustLeave(t, by, test.check)
 				}
 			} else if field, ok := errors.AsType[*privacy.FieldError](err); !ok || field.Pointer != test.pointer {
 				t.Fatalf("got %v, want a fault at %q", err, test.pointer)

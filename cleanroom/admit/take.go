@@ -56,9 +56,9 @@ func (s *delivery) take(ctx context.Context) (*Admitted, error) {
 }
 
 // wrong reports whether an error is about what was sent. A line that broke, a house that is
-// not there and somebody who was quicker are not.
+// not there or cannot read what it has, and somebody who was quicker are not.
 func wrong(err error) bool {
-	return errors.Is(err, privacy.ErrInvalid) && !errors.Is(err, prepare.ErrInput)
+	return errors.Is(err, privacy.ErrInvalid) && !errors.Is(err, prepare.ErrInput) && !errors.Is(err, privacy.ErrDamaged)
 }
 
 // passes reports whether admitting may succeed later.
