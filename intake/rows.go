@@ -29,11 +29,13 @@ type jsonReader struct {
 	names  []string
 	paths  [][]string
 	seen   []bool // which of the columns any row had
+	empty  []bool // which of them are in a member that was null in any row
 	record []string
 }
 
 func newJSON(in io.Reader, names []string, limits limits) (*jsonReader, error) {
-	r := &jsonReader{lines: newLines(in, limits.row), limits: limits, names: names, seen: make([]bool, len(names)), record: make([]string, len(names))}
+	r := &jsonReader{lines: newLines(in, limits.row), limits: limits, names: names, record: make([]string, len(names))}
+	r.seen, r.empty = make([]bool, len(names)), make([]bool, len(names))
 	for _, name := range names {
 		r.paths = append(r.paths, strings.Split(name, "."))
 	}
@@ -67,7 +69,7 @@ func (r *jsonReader) next() ([]string, int64, Reason, error) {
 			return nil, row, BadJSON, nil // which of two of one name is meant, nobody knows
 		}
 		for i, path := range r.paths {
-			cell, reason := r.cell(object, path, &r.seen[i])
+			cell, reason := r.cell(object, path, &r.seen[i], &r.empty[i])
 			if reason != "" {
 				return nil, row, reason, nil
 			}
@@ -109,14 +111,16 @@ func membersIn(value any) (n int) {
 	return n
 }
 
-// cell finds a member, and notes that it is there. What is missing is empty; what is not text,
+// cell finds a member, and notes that it is there or that a member around it is null. What is missing is empty; what is not text,
 // number, truth value or a list of these is not a cell.
-func (r *jsonReader) cell(object map[string]any, path []string, seen *bool) (string, Reason) {
+func (r *jsonReader) cell(object map[string]any, path []string, seen, empty *bool) (string, Reason) {
 	for _, name := range path[:len(path)-1] {
-		inner, ok := object[name].(map[string]any)
-		if !ok && object[name] != nil {
+		member, found := object[name]
+		inner, ok := member.(map[string]any)
+		if !ok && member != nil {
 			return "", BadJSON
 		}
+		*empty = *empty || found && member == nil
 		object = inner
 	}
 	member, found := object[path[len(path)-1]]

@@ -42,7 +42,8 @@ type firstRow struct {
 }
 
 // OpenTable begins reading a file, which must have all of the columns: a CSV file in its header,
-// NDJSON in its first row, where null is enough. A first row that does not read says nothing.
+// NDJSON in its first row, where null is enough, for the object around it as well. A first row
+// that does not read says nothing.
 func OpenTable(ctx context.Context, source Source, columns []string) (*Table, error) {
 	format, err := source.format()
 	if err != nil {
@@ -92,8 +93,10 @@ func (t *Table) peek() error {
 	}
 	f := &firstRow{}
 	if f.record, f.line, f.reason, f.err = r.next(); f.err == nil && f.reason == "" {
-		if i := slices.Index(r.seen, false); i >= 0 {
-			return fmt.Errorf("reading the first row, line %d: %w", f.line, noColumn(r.names[i]))
+		for i, name := range r.names {
+			if !r.seen[i] && !r.empty[i] {
+				return fmt.Errorf("reading the first row, line %d: %w", f.line, noColumn(name))
+			}
 		}
 	}
 	t.first = f
@@ -115,7 +118,7 @@ var ErrColumn = errors.New("is not there, or there twice")
 // Next returns the cells of the next row, in the order of the columns, and on which line it
 // begins. They are valid until the call after. Reason is set when the row does not read.
 // io.EOF ends the file; an error that wraps [ErrColumn] ends NDJSON of which no row has one of
-// the columns, if its first row did not read.
+// the columns, if its first row did not say so.
 func (t *Table) Next() (cells []string, line int64, reason Reason, err error) {
 	record, line, reason, err := t.row()
 	if errors.Is(err, io.EOF) {

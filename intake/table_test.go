@@ -131,7 +131,10 @@ func TestTableOfObjects(t *testing.T) {
 			t.Errorf("%q: %d rows and %v", content, len(reasons), err)
 		}
 	}
-	for content, rows := range map[string]int{"": 0, whole: 1, whole + misspelled + "{}\n": 3, "no object\n" + whole: 2} {
+	if reasons, err := read(`{"agreed":1,"in":null}` + "\n" + `{"agreed":1,"in":{"A":1}}` + "\n"); !errors.Is(err, intake.ErrColumn) || !strings.Contains(err.Error(), `"in.a"`) || len(reasons) != 2 {
+		t.Errorf("a name that is in no object: %d rows and %v", len(reasons), err)
+	}
+	for content, rows := range map[string]int{"": 0, whole: 1, whole + misspelled + "{}\n": 3, "no object\n" + whole: 2, `{"agreed":1,"in":null}` + "\n" + whole: 2} {
 		if reasons, err := read(content); !errors.Is(err, io.EOF) || len(reasons) != rows {
 			t.Errorf("%q: %d rows and %v", content, len(reasons), err)
 		}
