@@ -212,7 +212,7 @@ func (s *Service) compute(ctx context.Context, j *Judged, charge Charge, run Run
 	var receipt audit.Receipt
 	release, err := s.release(working, j, charge)
 	if err == nil {
-		receipt, err = s.keep(ctx, j, run, release, arrived)
+		receipt, err = s.keep(ctx, j, run, release, arrived, charged)
 	}
 	if err != nil {
 		ctx, cancel, waited := s.clock.AwaitFailure(ctx, charged)
@@ -223,8 +223,8 @@ func (s *Service) compute(ctx context.Context, j *Judged, charge Charge, run Run
 }
 
 // keep notes an answer.
-func (s *Service) keep(ctx context.Context, j *Judged, run RunID, release *Release, arrived time.Time) (audit.Receipt, error) {
-	ctx, cancel, err := s.clock.AwaitNote(ctx, arrived)
+func (s *Service) keep(ctx context.Context, j *Judged, run RunID, release *Release, arrived, charged time.Time) (audit.Receipt, error) {
+	ctx, cancel, err := s.clock.AwaitNote(ctx, arrived, charged)
 	defer cancel()
 	if err != nil {
 		return audit.Receipt{}, err

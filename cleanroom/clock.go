@@ -33,11 +33,13 @@ func (c *Clock) Work(ctx context.Context) (context.Context, context.CancelFunc) 
 }
 
 // AwaitNote waits until the answer to a question may be noted, shortly before the next point of
-// the grid, and returns a context for that.
-func (c *Clock) AwaitNote(ctx context.Context, arrived time.Time) (context.Context, context.CancelFunc, error) {
+// the grid, and returns a context for that. It lasts as long as may be without a failure of it
+// being told late: a busy log may take its time.
+func (c *Clock) AwaitNote(ctx context.Context, arrived, charged time.Time) (context.Context, context.CancelFunc, error) {
 	ctx = context.WithoutCancel(ctx)
 	err := c.Tell(ctx, arrived.Add(-c.Grid/noting), c.Grid)
-	ctx, cancel := context.WithTimeout(ctx, c.Limit/failing)
+	last := c.Limit / failing / 2
+	ctx, cancel := context.WithTimeout(ctx, max(last, c.Limit-last-c.Now().Sub(charged)))
 	return ctx, cancel, err
 }
 

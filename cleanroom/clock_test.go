@@ -132,3 +132,43 @@ func TestFailuresEndWithTheProgram(t *testing.T) {
 		}
 	})
 }
+
+// busy is a ledger that takes its time to note an answer.
+type busy struct {
+	cleanroom.Ledger
+	takes time.Duration
+}
+
+func (l *busy) Finish(ctx context.Context, run cleanroom.RunID, release *cleanroom.Release, event audit.Event) (audit.Receipt, error) {
+	if err := cleanroom.Sleep(ctx, l.takes); err != nil {
+		return audit.Receipt{}, err
+	}
+	return l.Ledger.Finish(ctx, run, release, event)
+}
+
+// A log that is busy has nearly all of the time for an answer, and if that is not enough, the
+// failure is told when all failures are.
+func TestBusyLogsHaveTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			works, notes time.Duration
+			failed       bool
+			told         time.Duration
+		}{
+			{0, 20 * time.Second, false, 20500 * time.Millisecond},
+			{0, time.Hour, true, 30 * time.Second},
+			{24900 * time.Millisecond, time.Second, false, 26 * time.Second},
+			{24900 * time.Millisecond, time.Hour, true, 30 * time.Second},
+		} {
+			h := newHouse(t)
+			h.config.Now, h.config.Sleep = nil, nil
+			service := cleanroom.New(h.rooms, h.policy, &busy{h.ledger, c.notes}, &working{h.executor, c.works, nil}, h.noise, h.log, h.config)
+			began := time.Now()
+			_, err := service.Ask(t.Context(), brand, "r1", []byte(reachQuery))
+			if told := time.Since(began); told != c.told || c.failed != (err == cleanroom.ErrFailed) || !c.failed && err != nil || h.log.Kinds()[audit.RoomFailed] > 1 {
+				t.Errorf("work of %v, noted for %v: told after %v, %v", c.works, c.notes, told, err)
+			}
+		}
+	})
+}

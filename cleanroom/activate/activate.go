@@ -243,7 +243,7 @@ func (r *run) run(ctx context.Context, id cleanroom.RunID, arrived, charged time
 	defer cancel()
 	result, err := r.carryOut(working)
 	if err == nil {
-		err = r.keep(ctx, id, result, arrived)
+		err = r.keep(ctx, id, result, arrived, charged)
 	}
 	if err != nil {
 		ctx, cancel, waited := r.clock.AwaitFailure(ctx, charged)
@@ -265,8 +265,8 @@ type result struct {
 }
 
 // keep notes what became of an activation.
-func (r *run) keep(ctx context.Context, id cleanroom.RunID, result *result, arrived time.Time) error {
-	ctx, cancel, err := r.clock.AwaitNote(ctx, arrived)
+func (r *run) keep(ctx context.Context, id cleanroom.RunID, result *result, arrived, charged time.Time) error {
+	ctx, cancel, err := r.clock.AwaitNote(ctx, arrived, charged)
 	defer cancel()
 	if err != nil {
 		return err
