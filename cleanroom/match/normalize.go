@@ -21,8 +21,8 @@ func Kinds() []privacy.IdentifierKind {
 //   - email: ASCII only, lower case; nothing is taken out of the local part.
 //   - phone: E.164 with its plus sign, at most 15 digits; spaces, dots, hyphens, slashes and
 //     parentheses are left out, and a leading 00 is a plus sign. The country code must be there,
-//     and a single 0 in parentheses behind it is left out, but in Italy: nobody dials it with
-//     the country code (ITU-T E.123).
+//     and a single 0 in parentheses behind it is left out, but in Italy and San Marino: nobody
+//     dials it with the country code (ITU-T E.123).
 //   - customer_number: what it is, without white space around it; ASCII only.
 //
 // The error wraps [privacy.ErrInvalid] and does not repeat the identifier.
@@ -61,11 +61,14 @@ func normalizeEmail(raw string) (normal, fault string) {
 // trunk matches a country code and the national trunk prefix that is shown behind it.
 var trunk = regexp.MustCompile(`^(\(?(?:\+|00) ?([1-9][0-9]{0,2})\)?[ ./-]*)\( ?0 ?\)`)
 
-// italy has numbers that begin with a zero, which is dialled from everywhere.
-const italy = "39"
+// Italy and San Marino have numbers that begin with a zero, which is dialled from everywhere.
+const (
+	italy     = "39"
+	sanMarino = "378"
+)
 
 func normalizePhone(raw string) (normal, fault string) {
-	if found := trunk.FindStringSubmatch(raw); found != nil && found[2] != italy {
+	if found := trunk.FindStringSubmatch(raw); found != nil && found[2] != italy && found[2] != sanMarino {
 		raw = found[1] + raw[len(found[0]):]
 	}
 	digits := strings.NewReplacer(" ", "", ".", "", "-", "", "/", "", "(", "", ")", "").Replace(raw)

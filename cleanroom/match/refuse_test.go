@@ -43,7 +43,8 @@ func TestNormalize(t *testing.T) {
 		{privacy.Phone, "0044 (0) 20 7946 0958", "+442079460958"},
 		{privacy.Phone, "+358-(0)9-123456", "+3589123456"},
 		{privacy.Phone, "+61 (0)2 5550 1234", "+61255501234"},
-		{privacy.Phone, "+39 (0)6 1234567", "+39061234567"},      // there it is a part of the number
+		{privacy.Phone, "+39 (0)6 1234567", "+39061234567"}, // there it is a part of the number
+		{privacy.Phone, "+378 (0)549 881234", "+3780549881234"},
 		{privacy.Phone, "+44 (020) 7946 0958", "+4402079460958"}, // anything else in parentheses stays
 		{privacy.Phone, "+44 20 (0)7946 095", "+442007946095"},   // and so does a zero further on
 		{privacy.Phone, "(0)20 7946 0958", ""},
