@@ -133,6 +133,26 @@ func TestFailuresEndWithTheProgram(t *testing.T) {
 	})
 }
 
+// Whoever waits no longer, and says so by a deadline, does not see when the work was over either.
+func TestDeadlinesDoNotHastenFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.config.Now, h.config.Sleep = nil, nil
+		ledger := &noted{Ledger: h.ledger}
+		service := cleanroom.New(h.rooms, h.policy, ledger, &working{h.executor, 0, errors.New("overflow")}, h.noise, h.log, h.config)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := service.Ask(ctx, brand, "r1", []byte(reachQuery)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if at := ledger.at.Sub(began); at != 25*time.Second {
+			t.Errorf("a failure is noted after %v", at)
+		}
+	})
+}
+
 // busy is a ledger that takes its time to note an answer.
 type busy struct {
 	cleanroom.Ledger

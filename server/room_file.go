@@ -94,7 +94,7 @@ func filingProblem(err error) error {
 	if errors.Is(err, cleanroom.ErrSignature) {
 		return &problem{kind: invalid, errors: []fieldProblem{{"", "the signature is not one of the party's key over these very bytes"}}, cause: err}
 	}
-	if _, field := errors.AsType[*privacy.FieldError](err); !field && errors.Is(err, privacy.ErrInvalid) {
+	if _, field := errors.AsType[*privacy.FieldError](err); !field && errors.Is(err, privacy.ErrInvalid) && !errors.Is(err, privacy.ErrDamaged) {
 		return &problem{kind: invalid, errors: []fieldProblem{{"", "this is nothing signed of its kind: the body is the note itself, as mahrem room contract sign or template sign writes it (docs/spec/room.md)"}}, cause: err}
 	}
 	return roomProblem(err)

@@ -153,6 +153,7 @@ func TestFilingProblems(t *testing.T) {
 	}{
 		{errors.Join(cleanroom.ErrSignature, privacy.ErrDamaged), 422, `"reason":"the signature is not one of the party's key`},
 		{privacy.ErrDamaged, 500, "internal-error"},
+		{errors.Join(privacy.ErrDamaged, privacy.ErrInvalid), 500, "internal-error"},
 		{fmt.Errorf("reading contract: %w", privacy.ErrInvalid), 422, `"errors":[{"pointer":"","reason":"this is nothing signed of its kind`},
 		{&privacy.FieldError{Pointer: "/purposes/0", Reason: "the policies refuse such a dataset: room.words_harmless"}, 422, `"pointer":"/purposes/0","reason":"the policies refuse`},
 		{&cleanroom.Denied{Checks: []string{cleanroom.CheckOwner}}, 403, `"checks":["room_owner"]`},
