@@ -45,7 +45,8 @@ func (c *Clock) AwaitNote(ctx context.Context, arrived, charged time.Time) (cont
 
 // AwaitFailure waits until a failure may be noted, and returns a context for that: as if all the
 // time for the work had been needed. It ends at once where the program does, which cancels with a
-// cause of its own; who has gone and who waits no longer do not.
+// cause of its own (that of a signal is a context.Canceled for [errors.Is], so they are compared);
+// who has gone and who waits no longer do not.
 func (c *Clock) AwaitFailure(ctx context.Context, charged time.Time) (context.Context, context.CancelFunc, error) {
 	staying := context.WithoutCancel(ctx)
 	var err error

@@ -114,21 +114,28 @@ func watch(t *testing.T, takes time.Duration, fails error, goes bool) string {
 	return fmt.Sprint(told.Sub(arrived), at.Sub(arrived), released, (<-free).Sub(arrived))
 }
 
+// interrupted is like what package signal cancels with, which is a kind of context.Canceled.
+type interrupted struct{ error }
+
+func (interrupted) Is(target error) bool { return target == context.Canceled }
+
 // A program that ends notes a failure at once: nobody waits for half a minute for nobody.
 func TestFailuresEndWithTheProgram(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		h.config.Now, h.config.Sleep = nil, nil
-		service := cleanroom.New(h.rooms, h.policy, h.ledger, &working{h.executor, 0, errors.New("overflow")}, h.noise, h.log, h.config)
-		ctx, cut := context.WithCancelCause(t.Context())
-		began := time.Now()
-		time.AfterFunc(time.Second, func() { cut(errors.New("the program ends")) })
-		if _, err := service.Ask(ctx, brand, "r1", []byte(reachQuery)); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		if took := time.Since(began); took != time.Second || h.log.Kinds()[audit.RoomFailed] != 1 {
-			t.Errorf("after %v, %d failures are noted", took, h.log.Kinds()[audit.RoomFailed])
+		for _, cause := range []error{errors.New("the program ends"), interrupted{errors.New("interrupt signal received")}} {
+			h := newHouse(t)
+			h.config.Now, h.config.Sleep = nil, nil
+			service := cleanroom.New(h.rooms, h.policy, h.ledger, &working{h.executor, 0, errors.New("overflow")}, h.noise, h.log, h.config)
+			ctx, cut := context.WithCancelCause(t.Context())
+			began := time.Now()
+			time.AfterFunc(time.Second, func() { cut(cause) })
+			if _, err := service.Ask(ctx, brand, "r1", []byte(reachQuery)); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			if took := time.Since(began); took != time.Second || h.log.Kinds()[audit.RoomFailed] != 1 {
+				t.Errorf("%v: after %v, %d failures are noted", cause, took, h.log.Kinds()[audit.RoomFailed])
+			}
 		}
 	})
 }
