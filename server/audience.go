@@ -60,9 +60,9 @@ func findAudience(ctx context.Context, c *call) error {
 	if finder == nil {
 		return refuse(unavailable)
 	}
-	leave, ok := c.server.audiences.enter(c.principal.Recipient)
-	if !ok {
-		return &problem{kind: unavailable, cause: errors.New("too many audiences at once, of all recipients or of this one")}
+	leave, err := c.enter(c.server.audiences, "audiences")
+	if err != nil {
+		return err
 	}
 	defer leave()
 	found, err := finder.Audience(ctx, c.principal, request.query())

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/mahrem/mahrem/privacy"
@@ -18,6 +19,16 @@ type places struct {
 
 func newPlaces(total int) *places {
 	return &places{total: total, by: map[privacy.RecipientID]int{}}
+}
+
+// enter takes one of the places for the caller and returns what gives it back, or the problem
+// that there are too many of what they are for.
+func (c *call) enter(p *places, what string) (leave func(), err error) {
+	leave, ok := p.enter(c.principal.Recipient)
+	if !ok {
+		return nil, &problem{kind: unavailable, cause: fmt.Errorf("too many %s at once, of all recipients or of this one", what)}
+	}
+	return leave, nil
 }
 
 // enter takes a place, if there is one, and returns what gives it back.

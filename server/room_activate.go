@@ -39,9 +39,9 @@ func activateRoom(_ context.Context, c *call) error {
 	if err := c.readBody(buffer, "application/json", c.server.config.QueryLimit); err != nil {
 		return err
 	}
-	leave, ok := c.server.audiences.enter(c.principal.Recipient)
-	if !ok {
-		return &problem{kind: unavailable, cause: errors.New("too many audiences at once, of all recipients or of this one")}
+	leave, err := c.enter(c.server.audiences, "audiences")
+	if err != nil {
+		return err
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(c.request.Context(), activationTimeout)

@@ -47,9 +47,9 @@ func evaluateBlinded() endpoint {
 			return err
 		}
 		// It is arithmetic of a second or so: parties must not take all processors.
-		leave, ok := c.server.evaluations.enter(c.principal.Recipient)
-		if !ok {
-			return &problem{kind: unavailable, cause: errors.New("too many evaluations at once, of all parties or of this one")}
+		leave, err := c.enter(c.server.evaluations, "evaluations")
+		if err != nil {
+			return err
 		}
 		defer leave()
 		var request evaluateRequest

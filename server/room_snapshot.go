@@ -45,9 +45,9 @@ func admitSnapshot(_ context.Context, c *call) error {
 	if c.request.ContentLength > c.server.config.SnapshotLimit {
 		return refuse(tooLarge)
 	}
-	leave, ok := c.server.snapshots.enter(c.principal.Recipient)
-	if !ok {
-		return &problem{kind: unavailable, cause: errors.New("too many deliveries come at once, of all parties or of this one")}
+	leave, err := c.enter(c.server.snapshots, "deliveries")
+	if err != nil {
+		return err
 	}
 	defer leave()
 	// The time of other requests is too short for it.
