@@ -61,8 +61,8 @@ func (d *FilingDesk) FileContract(ctx context.Context, by privacy.Principal, id 
 		return nil, d.deny(ctx, by, room, audit.Digest{}, CheckRole)
 	}
 	filing, err := d.fileContract(ctx, by, room, signed, reason)
-	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient, List: contractDigest(signed)}
-	return filing, d.register.leave(ctx, event, err)
+	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient}
+	return filing, d.register.leave(ctx, event, contractDigest, signed, err)
 }
 
 func (d *FilingDesk) fileContract(ctx context.Context, by privacy.Principal, room *Room, signed []byte, reason string) (*ContractFiling, error) {
@@ -155,8 +155,8 @@ func (d *FilingDesk) FileTemplate(ctx context.Context, by privacy.Principal, id 
 		return nil, err
 	}
 	filing, err := d.fileTemplate(ctx, by, room, signed)
-	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient, List: templateDigest(signed)}
-	return filing, d.register.leave(ctx, event, err)
+	event := audit.Event{Principal: by, Purpose: room.Purpose, Recipient: by.Recipient}
+	return filing, d.register.leave(ctx, event, templateDigest, signed, err)
 }
 
 func (d *FilingDesk) fileTemplate(ctx context.Context, by privacy.Principal, room *Room, signed []byte) (*TemplateFiling, error) {

@@ -27,9 +27,9 @@ type logged struct{ error }
 
 func (l logged) Unwrap() error { return l.error }
 
-// leave writes down that something was not filed, and returns why, which is err. A refusal
+// leave writes down that what was signed was not filed, and returns why, which is err. A refusal
 // that has its entry gets no second one, and a house at fault has refused nothing.
-func (r *Register) leave(ctx context.Context, event audit.Event, err error) error {
+func (r *Register) leave(ctx context.Context, event audit.Event, digest func(signed []byte) audit.Digest, signed []byte, err error) error {
 	_, denied := errors.AsType[*Denied](err)
 	_, before := errors.AsType[logged](err)
 	check := ""
@@ -47,7 +47,7 @@ func (r *Register) leave(ctx context.Context, event audit.Event, err error) erro
 	default:
 		return err
 	}
-	event.Kind, event.Outcome, event.Checks = audit.RoomDenied, audit.Denied, []string{check}
+	event.Kind, event.Outcome, event.Checks, event.List = audit.RoomDenied, audit.Denied, []string{check}, digest(signed)
 	if _, err := r.config.Log.Append(ctx, event); err != nil {
 		return fmt.Errorf("logging a refusal: %w", err)
 	}

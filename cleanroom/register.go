@@ -248,7 +248,7 @@ var ErrSignature = errors.New("it is not signed as it must be")
 // reason; one that lowers it does not. What is refused has its entry in the log.
 func (r *Register) AddContract(ctx context.Context, by privacy.Principal, signed []byte, owner PartyID, reason string) (*FiledContract, audit.Receipt, error) {
 	filed, receipt, err := r.addContract(ctx, by, signed, owner, reason)
-	return filed, receipt, r.leave(ctx, audit.Event{Principal: by, Recipient: owner, List: contractDigest(signed)}, err)
+	return filed, receipt, r.leave(ctx, audit.Event{Principal: by, Recipient: owner}, contractDigest, signed, err)
 }
 
 func (r *Register) addContract(ctx context.Context, by privacy.Principal, signed []byte, owner PartyID, reason string) (*FiledContract, audit.Receipt, error) {
@@ -386,7 +386,7 @@ func (r *Register) AddTemplate(ctx context.Context, by privacy.Principal, id Roo
 		return nil, audit.Receipt{}, fmt.Errorf("the room is closed: %w", privacy.ErrConflict)
 	}
 	opened, receipt, err := r.addTemplate(ctx, by, room, signed)
-	return opened, receipt, r.leave(ctx, audit.Event{Principal: by, Purpose: room.Purpose, List: templateDigest(signed)}, err)
+	return opened, receipt, r.leave(ctx, audit.Event{Principal: by, Purpose: room.Purpose}, templateDigest, signed, err)
 }
 
 func (r *Register) addTemplate(ctx context.Context, by privacy.Principal, room *Room, signed []byte) (*SignedTemplate, audit.Receipt, error) {

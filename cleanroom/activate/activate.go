@@ -82,7 +82,10 @@ type Config struct {
 }
 
 // Activator makes audiences.
-type Activator struct{ config Config }
+type Activator struct {
+	config Config
+	clock  cleanroom.Clock
+}
 
 // New returns an activator.
 func New(config Config) *Activator {
@@ -101,7 +104,7 @@ func New(config Config) *Activator {
 	if config.Report == nil {
 		config.Report = func(error) {}
 	}
-	return &Activator{config}
+	return &Activator{config, cleanroom.Clock{Now: config.Now, Sleep: config.Sleep, Grid: grid, Limit: config.Limit}}
 }
 
 // Audience is a list of pseudonyms, in their order, which says nothing. Some are of nobody.
@@ -137,14 +140,13 @@ func (a *Activator) Activate(ctx context.Context, principal privacy.Principal, r
 	}
 	from, step := arrived, grid
 	charged := a.config.Now()
-	r.clock = cleanroom.Clock{Now: a.config.Now, Sleep: a.config.Sleep, Grid: grid, Limit: a.config.Limit}
 	audience, err := r.run(ctx, run.ID, arrived, charged)
 	denied := (*cleanroom.Denied)(nil)
 	if err != nil && !errors.As(err, &denied) {
 		a.config.Report(err)
 		audience, err, from, step = nil, cleanroom.ErrFailed, charged, a.config.Limit
 	}
-	if waited := r.clock.Tell(ctx, from, step); waited != nil {
+	if waited := a.clock.Tell(ctx, from, step); waited != nil {
 		return nil, waited
 	}
 	return audience, err
@@ -161,7 +163,7 @@ type run struct {
 	held     []privacy.DataCategory
 	charge   cleanroom.Charge
 	question []byte
-	clock    cleanroom.Clock
+	clock    *cleanroom.Clock
 }
 
 func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, room cleanroom.RoomID, document []byte) (*run, error) {
@@ -175,7 +177,7 @@ func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, ro
 	case len(query.GroupBy) > 0:
 		return nil, &privacy.FieldError{Pointer: "/group_by", Reason: "an activation is about one group"}
 	}
-	r := &run{Config: &a.config, rules: a.config.Rules()}
+	r := &run{Config: &a.config, clock: &a.clock, rules: a.config.Rules()}
 	var known bool
 	if r.purpose, known = r.rules.Catalogue.Purpose(query.Purpose); !known {
 		return nil, &privacy.FieldError{Pointer: "/purpose", Reason: "is not in the catalogue"}
