@@ -98,14 +98,7 @@ func TestFilingHasAnEndInBytes(t *testing.T) {
 		t.Errorf("just as long: %v", err)
 	}
 
-	template, err := cleanroom.ParseTemplate([]byte(filedTemplate))
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := cleanroom.SignTemplate(template, keys["brand_partner"])
-	if err != nil {
-		t.Fatal(err)
-	}
+	template, signed := signedTemplate(t, keys["brand_partner"])
 	fileTemplate := func(size int) error {
 		other := *template
 		other.Version = 7
