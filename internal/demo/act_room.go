@@ -92,8 +92,8 @@ func (p *playRoom) reach(ctx context.Context, act *Act) error {
 			continue
 		}
 		buyers, spend := g.Values["people"], g.Values["sum(retail_media.receipts.spend)"]
-		// Six standard deviations are missed once in half a thousand million runs.
-		near = near && people > 0 && buyers.near(people, 6*roomNoise) && spend.near(cents, 6*roomNoise*3000)
+		// One of four numbers is more than seven standard deviations off once in 10^11 runs.
+		near = near && people > 0 && buyers.near(people, 7*roomNoise) && spend.near(cents, 7*roomNoise*3000)
 		t.row(segment, fmt.Sprintf("%d (%d to %d)", buyers.Value, buyers.Low, buyers.High),
 			fmt.Sprintf("%s (%s to %s)", money(int(spend.Value)), money(int(spend.Low)), money(int(spend.High))), fmt.Sprintf("%d, %s", people, money(int(cents))))
 	}
