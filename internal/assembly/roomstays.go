@@ -13,10 +13,11 @@ import (
 // roomReviewer takes people out of clean rooms whose consent covers them no longer, although
 // nobody has said anything.
 type roomReviewer struct {
-	stays    *postgres.StayStore
-	revision func() *policies.Revision
-	reviewer draw.Reviewer
-	last     reviewed
+	// staleSince says since when the last wording is out of date, and what time it is.
+	staleSince func(ctx context.Context) (stale, now time.Time, err error)
+	revision   func() *policies.Revision
+	reviewer   draw.Reviewer
+	last       reviewed
 	// closed says whose keys did not open then: it is told until the next review, without
 	// looking at everybody each minute.
 	closed error
@@ -39,13 +40,13 @@ func (h *House) tendStays() {
 func (h *House) roomReviewer() *roomReviewer {
 	drawn := postgres.NewDrawStore(h.DB, h.Keys.Vault())
 	stays := postgres.NewStayStore(drawn, h.Log)
-	r := &roomReviewer{stays: stays, revision: h.Engine.Revision}
+	r := &roomReviewer{staleSince: stays.StaleSince, revision: h.Engine.Revision}
 	r.reviewer = draw.Reviewer{Stays: stays, Rooms: h.Rooms.Reader, Vault: h.Keys.Vault(), Rules: h.drawRules}
 	return r
 }
 
 func (r *roomReviewer) review(ctx context.Context) error {
-	stale, now, err := r.stays.StaleSince(ctx)
+	stale, now, err := r.staleSince(ctx)
 	if err != nil {
 		return err
 	}
