@@ -197,6 +197,7 @@ func (l *listAttack) run(ctx context.Context, house *addressed, in bool, seed ui
 		},
 		Now:   func() time.Time { return now },
 		Sleep: func(_ context.Context, d time.Duration) error { now = now.Add(d); return nil },
+		Limit: time.Hour, // of the machine's time, which many trials share
 	})
 	where := map[pseudonym.Pseudonym]uint64{} // bits for the lists
 	target, others := 0.0, 0.0

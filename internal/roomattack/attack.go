@@ -143,8 +143,13 @@ func (s *siege) service(seed, number uint64) (*cleanroom.Service, cleanroom.Ledg
 	if s.target.Budgets != nil {
 		ledger = s.target.Budgets(number)
 	}
+	limit := time.Duration(0) // the usual one
+	if s.target.Worlds != nil {
+		limit = 10 * time.Minute // a database is there for many and need not be quick
+	}
 	return cleanroom.New(s.rooms, everythingGoes{}, ledger, s.executor, s.target.noise(roomtest.NewNoise(seed)), log, cleanroom.Config{
-		Now: func() time.Time { return s.now },
+		Limit: limit,
+		Now:   func() time.Time { return s.now },
 		Sleep: func(_ context.Context, d time.Duration) error {
 			if !s.target.NoGrid {
 				s.now = s.now.Add(d)
