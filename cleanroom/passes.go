@@ -19,6 +19,15 @@ func (q *Question) Passes(rows func(dataset DatasetRef, source Source) int, draw
 	return true
 }
 
+// Whom returns whom the question is about, in one way in which it can be said: what is asked of them
+// is in it, and how much noise there is to be in the answer is not.
+func (q *Question) Whom() []byte {
+	without, query := *q, *q.query
+	query.Privacy.NoisePeople = 0
+	without.query = &query
+	return without.Canonical()
+}
+
 // passes reports whether a row passes for whose value a number stands.
 func (f *filter) passes(drawn uint64) bool {
 	if f.whole {

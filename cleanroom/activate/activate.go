@@ -25,6 +25,11 @@ import (
 // MinimumPeople is how many people an audience must have, whatever contracts say.
 const MinimumPeople = 1000
 
+// MaximumNoise is how noisy an activation may be, in people. With much more noise an audience of
+// nobody would pass for a large one every twentieth time, and such a question costs next to
+// nothing.
+const MaximumNoise = MinimumPeople / 10
+
 // CheckAudience is the check that fails where there are, as far as noise lets anybody know,
 // too few.
 const CheckAudience = "audience.large_enough"
@@ -189,7 +194,10 @@ func (a *Activator) prepare(ctx context.Context, principal privacy.Principal, ro
 	if !r.judged.Question.IsBare() {
 		return nil, &privacy.FieldError{Pointer: "/template", Reason: "an activation is about one group and computes nothing, and this template does"}
 	}
-	r.noise = r.judged.Question.NoisePeople()
+	if r.noise = r.judged.Question.NoisePeople(); r.noise > MaximumNoise {
+		reason := fmt.Sprintf("an activation has noise of at most %d people: with more of it nobody could tell whether there are enough", MaximumNoise)
+		return nil, &privacy.FieldError{Pointer: "/privacy/noise_people", Reason: reason}
+	}
 	if err := r.findHouse(ctx); err != nil {
 		return nil, err
 	}

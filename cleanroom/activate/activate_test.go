@@ -153,6 +153,62 @@ func TestActivateByTemplate(t *testing.T) {
 	}
 }
 
+// TestActivateWithMuchNoise: the least number of people is one of the question's noise, too. With
+// noise of many people it would take a lucky draw and next to no budget to have a list of one
+// person; such an activation is refused, by template as well, before anything is charged.
+func TestActivateWithMuchNoise(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2)
+	h.noise = 200_000 // two standard deviations
+	template, err := cleanroom.ParseTemplate([]byte(`{"name": "drinkers", "version": 1, "query": ` + teaDrinkers + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.templates = append(h.templates, template)
+	for _, document := range []string{
+		strings.Replace(teaDrinkers, `"noise_people": 20`, `"noise_people": 100000`, 1),
+		strings.Replace(teaDrinkers, `"noise_people": 20`, fmt.Sprintf(`"noise_people": %d`, activate.MaximumNoise+1), 1),
+		`{"room": "r1", "template": "drinkers@1", "values": {}, "purpose": "audience_sync", "privacy": {"noise_people": 100000, "max_groups_per_person": 1}}`,
+	} {
+		_, err := h.activator().Activate(t.Context(), brand, "r1", []byte(document))
+		if fault, is := errors.AsType[*privacy.FieldError](err); !is || fault.Pointer != "/privacy/noise_people" {
+			t.Errorf("%v", err)
+		}
+	}
+	if kinds := h.log.Kinds(); kinds[audit.RoomCharged] != 0 {
+		t.Errorf("entries %v", kinds)
+	}
+}
+
+// TestActivateSaysTheSameOfTheSame: who fills a list of the same people is the same whatever the
+// noise. Otherwise whoever asks twice, a little more noisily, finds the real ones in both lists.
+func TestActivateSaysTheSameOfTheSame(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 2300)
+	h.noise = 6000 // so that the crowd is not enough
+	in := map[pseudonym.Pseudonym]bool{}
+	noisier, err := h.activator().Activate(t.Context(), brand, "r1", []byte(strings.Replace(teaDrinkers, `"noise_people": 20`, `"noise_people": 21`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range noisier.Pseudonyms {
+		in[name] = true
+	}
+	first, err := h.activator().Activate(t.Context(), brand, "r1", []byte(teaDrinkers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := 0
+	for _, name := range first.Pseudonyms {
+		if !in[name] {
+			missing++
+		}
+	}
+	if missing > 0 || len(noisier.Pseudonyms) != len(first.Pseudonyms)+6 {
+		t.Errorf("lists of %d and %d: %d are in the shorter one alone", len(first.Pseudonyms), len(noisier.Pseudonyms), missing)
+	}
+}
+
 // TestActivateMindsEveryDataset: whoever is asked for by what two datasets of the house hold must
 // have agreed to both; here the law wants a yes that names habits, and nobody gave one.
 func TestActivateMindsEveryDataset(t *testing.T) {

@@ -72,7 +72,8 @@ func (c *crowd) passes(person int, question *cleanroom.Question) bool {
 
 // fill calls add with everybody of the crowd who is on a list, and with so many more, in an
 // order that is always the same, so that lists of one question differ in nothing but how far they
-// go. If there are not as many who pass, people are made up for the question alone.
+// go. If there are not as many who pass, people are made up for those alone whom the question is
+// about, however noisily: lists of the same ones have them in common as they have the real ones.
 func (c *crowd) fill(question *cleanroom.Question, more int64, add func(privacy.DataSubjectID) error) error {
 	for person := 0; person < MadeUp || more > 0 && person < stopLooking; person++ {
 		if !c.passes(person, question) {
@@ -85,8 +86,9 @@ func (c *crowd) fill(question *cleanroom.Question, more int64, add func(privacy.
 			return err
 		}
 	}
+	whom := string(question.Whom())
 	for person := 0; more > 0; person, more = person+1, more-1 {
-		if err := add(id(c.draw(drawRest, person, 0, string(question.Canonical())))); err != nil {
+		if err := add(id(c.draw(drawRest, person, 0, whom))); err != nil {
 			return err
 		}
 	}
