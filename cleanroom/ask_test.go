@@ -160,10 +160,10 @@ func TestWhatThePoliciesSee(t *testing.T) {
 			{Owner: "retailer", Purposes: []privacy.Purpose{"campaign_measurement"}, Source: "house", AdHoc: true},
 		},
 		Columns: []policies.RoomColumn{
-			{Dataset: 0, Category: "segments", Role: "dimension", Values: []string{"gold", "silver"}},
-			{Dataset: 1, Category: "purchases", Role: "dimension", Values: []string{"snacks", "drinks", "other"}, Other: "other"},
-			{Dataset: 1, Category: "purchases", Role: "dimension"},
-			{Dataset: 1, Category: "purchases", Role: "measure"},
+			{Dataset: 0, Category: "segments", Role: "dimension", Name: "segment", Values: []string{"gold", "silver"}},
+			{Dataset: 1, Category: "purchases", Role: "dimension", Name: "product_group", Values: []string{"snacks", "drinks", "other"}, Other: "other"},
+			{Dataset: 1, Category: "purchases", Role: "dimension", Name: "day"},
+			{Dataset: 1, Category: "purchases", Role: "measure", Name: "spend_minor"},
 		},
 	}
 	if diff := cmp.Diff(want, h.policy.facts); diff != "" {

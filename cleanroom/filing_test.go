@@ -94,6 +94,16 @@ func TestFileContract(t *testing.T) {
 			t.Errorf("%v, not at %s", err, pointer)
 		}
 	}
+	// What says by its name that it is about something protected is not saved by harmless words.
+	s.room.Datasets = append(s.room.Datasets, cleanroom.DatasetRef{Owner: "brand_partner", Dataset: "pregnancy_test_buyers"})
+	named := signedContract(t, brand, `"dataset": "audience"`, `"dataset": "pregnancy_test_buyers"`)
+	if _, err := desk.FileContract(ctx, owner, "spring", named, ""); pointerOf(t, err) != "/dataset" {
+		t.Errorf("a dataset of buyers of pregnancy tests: %v", err)
+	}
+	named = signedContract(t, brand, `"name": "tier"`, `"name": "pregnancy_test"`, `["gold", "silver"]`, `["yes", "no"]`)
+	if _, err := desk.FileContract(ctx, owner, "spring", named, ""); pointerOf(t, err) != "/purposes/0" || !strings.Contains(err.Error(), "/columns/0 ") {
+		t.Errorf("a column of who bought a pregnancy test: %v", err)
+	}
 	if len(s.contracts) > 0 {
 		t.Fatal("what was refused is filed")
 	}

@@ -200,6 +200,20 @@ func (q *Question) facts(j *Judged, act policies.RoomAct) policies.RoomFacts {
 	return facts
 }
 
+// AdmissionFacts are what the policies decide on when a contract is signed, in whichever room
+// its dataset may come.
+func AdmissionFacts(c *Contract, purpose privacy.Purpose) policies.RoomFacts {
+	facts := policies.RoomFacts{
+		Act: policies.AdmitToRoom, Party: c.Owner, Members: []privacy.RecipientID{c.Owner}, Roles: []string{string(OwnsData)},
+		Purpose: purpose, RoomPurpose: purpose, Mode: string(Private),
+		Datasets: []policies.RoomDataset{{Owner: c.Owner, Purposes: c.Purposes, Source: string(c.Source), AdHoc: c.AdHoc}},
+	}
+	for i := range c.Columns {
+		facts.Columns = append(facts.Columns, factOf(0, &c.Columns[i]))
+	}
+	return facts
+}
+
 // touches reports whether the question says a column of one of its sources.
 func (q *Question) touches(source int, column *Column) bool {
 	return slices.ContainsFunc(q.sources[source].filters, func(f filter) bool { return f.column == column }) ||
@@ -210,7 +224,7 @@ func (q *Question) touches(source int, column *Column) bool {
 // factOf is what the policies look at of a column.
 func factOf(dataset int, column *Column) policies.RoomColumn {
 	return policies.RoomColumn{
-		Dataset: dataset, Category: column.Category, Role: string(column.Role), Vocabulary: column.Vocabulary,
+		Dataset: dataset, Category: column.Category, Role: string(column.Role), Name: column.Name, Vocabulary: column.Vocabulary,
 		Values: column.Domain, Other: column.Other,
 	}
 }

@@ -328,6 +328,9 @@ func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, sign
 	if _, known := revision.Catalogue().Recipient(c.Owner); !known {
 		return fault("/owner", "this recipient is not in the catalogue")
 	}
+	if revision.Catalogue().StandingOf(string(c.Dataset)) == policies.WordProtected {
+		return fault("/dataset", "its name says something protected of everybody who is in it")
+	}
 	for i, purpose := range c.Purposes {
 		facts := AdmissionFacts(c, purpose)
 		decision, err := revision.DecideRoom(ctx, facts)
@@ -359,20 +362,6 @@ func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, sign
 		return logged{withinList("purposes", i, fault("", reason+" (docs/cleanroom.md, \"What the rules decide\")"))}
 	}
 	return nil
-}
-
-// AdmissionFacts are what the policies decide on when a contract is signed, in whichever room
-// its dataset may come.
-func AdmissionFacts(c *Contract, purpose privacy.Purpose) policies.RoomFacts {
-	facts := policies.RoomFacts{
-		Act: policies.AdmitToRoom, Party: c.Owner, Members: []privacy.RecipientID{c.Owner}, Roles: []string{string(OwnsData)},
-		Purpose: purpose, RoomPurpose: purpose, Mode: string(Private),
-		Datasets: []policies.RoomDataset{{Owner: c.Owner, Purposes: c.Purposes, Source: string(c.Source), AdHoc: c.AdHoc}},
-	}
-	for i := range c.Columns {
-		facts.Columns = append(facts.Columns, factOf(0, &c.Columns[i]))
-	}
-	return facts
 }
 
 // AddTemplate files a template of a room with the signatures of members that are under it.

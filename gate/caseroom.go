@@ -36,6 +36,7 @@ type caseRoomColumn struct {
 	Dataset    int                  `yaml:"dataset"`
 	Category   privacy.DataCategory `yaml:"category"`
 	Role       string               `yaml:"role"`
+	Name       string               `yaml:"name"`
 	Vocabulary string               `yaml:"vocabulary"`
 	Values     []string             `yaml:"values"`
 	Other      string               `yaml:"other"`

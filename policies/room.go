@@ -42,6 +42,9 @@ type RoomColumn struct {
 	Category privacy.DataCategory
 	// Role is "dimension", "measure" or "hidden".
 	Role string
+	// Name is what the column is called. It need not be of any vocabulary, but may not name
+	// something protected: "yes" is no harmless word in a column pregnancy_test.
+	Name string
 	// Vocabulary says what the words of the domain are, "" if the catalogue does not know
 	// them. See [VocabularyProductGroups].
 	Vocabulary string

@@ -60,6 +60,9 @@ func (k *RoomColumn) standings(c *Catalogue) (found []WordStanding) {
 			found = append(found, standing)
 		}
 	}
+	if !slices.Contains(found, WordProtected) && c.StandingOf(k.Name) == WordProtected {
+		found = append(found, WordProtected)
+	}
 	return found
 }
 
