@@ -24,6 +24,10 @@ func (r *Revision) PlanBare(ctx context.Context, facts Facts, index bool) (Plan,
 	return plan, err
 }
 
+// Hurry bounds evaluations for requests more narrowly than those of the activation were, which
+// takes as long as a busy machine needs. Nobody may be asking yet.
+func (r *Revision) Hurry(limit time.Duration) { r.limit = limit }
+
 // AskedRules returns the paths of the rules whose answers are remembered by question.
 func (r *Revision) AskedRules() []string {
 	var paths []string

@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,8 +66,11 @@ func status(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
+// newSource waits for minutes, unless it is said otherwise: how long a busy machine takes says
+// nothing.
 func newSource(t *testing.T, url string, config fetch.Config) *fetch.Source {
 	t.Helper()
+	config.Timeout = cmp.Or(config.Timeout, 5*time.Minute)
 	source, err := fetch.New(url, config)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +190,7 @@ func ExampleSource_Read() {
 		_, _ = w.Write(bundle.AppendArchive(nil))
 	}))
 	defer shelf.Close()
-	source, _ := fetch.New(shelf.URL+"/policies.tar.gz", fetch.Config{})
+	source, _ := fetch.New(shelf.URL+"/policies.tar.gz", fetch.Config{Timeout: time.Minute})
 	fetched, err := source.Read(context.Background())
 	fmt.Println(fetched.Digest() == bundle.Digest(), err)
 	_, err = source.Read(context.Background())
