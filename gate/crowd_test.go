@@ -50,6 +50,8 @@ func (c *crowdsOf) Shared(ctx context.Context, shape Tag, tags []Tag, k int) ([]
 	return enough, nil
 }
 
+// newCrowd returns a crowd. Who asks it waits for the first count, and a second at most: a test
+// makes it in a bubble, where time passes when there is nothing left to do.
 func newCrowd(t *testing.T) (*crowd, *crowdsOf, *sheet, *atomic.Int64) {
 	s, v := newSheet(mustRevision(t)), testVault(t)
 	people := &crowdsOf{shape: shapeTag(v, s), people: map[Tag]int{
@@ -78,47 +80,51 @@ var onlyPets = []policies.PersonaID{"pet_friend"}
 // label that the catalogue does not have is nobody's.
 func TestPersonaNeedsACrowd(t *testing.T) {
 	t.Parallel()
-	c, people, s, _ := newCrowd(t)
-	if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) || people.k != 20 {
-		t.Errorf("of 20, 19 and none, with k = %d: %v", people.k, got)
-	}
-	if c.shared(t.Context(), s, "rich_widow") {
-		t.Error("a label that nobody knows is shared")
-	}
-	if n := people.asked.Load(); n != 1 {
-		t.Errorf("people were counted %d times", n)
-	}
-	if (&crowd{vault: c.vault, now: c.now}).shared(t.Context(), s, "pet_friend") {
-		t.Error("without anybody who counts a label is shared")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, people, s, _ := newCrowd(t)
+		if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) || people.k != 20 {
+			t.Errorf("of 20, 19 and none, with k = %d: %v", people.k, got)
+		}
+		if c.shared(t.Context(), s, "rich_widow") {
+			t.Error("a label that nobody knows is shared")
+		}
+		if n := people.asked.Load(); n != 1 {
+			t.Errorf("people were counted %d times", n)
+		}
+		if (&crowd{vault: c.vault, now: c.now}).shared(t.Context(), s, "pet_friend") {
+			t.Error("without anybody who counts a label is shared")
+		}
+	})
 }
 
 // TestCrowdIsCountedAgain: behind the queries after a while, before them when the count is
 // too old, and for another revision at once.
 func TestCrowdIsCountedAgain(t *testing.T) {
 	t.Parallel()
-	c, people, s, seconds := newCrowd(t)
-	sharedLabels(t, c, s)
-	people.mu.Lock()
-	clear(people.people)
-	people.mu.Unlock()
-	seconds.Store(119)
-	if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) || people.asked.Load() != 1 {
-		t.Errorf("soon after: %v, counted %d times", got, people.asked.Load())
-	}
-	seconds.Store(120)
-	if !c.shared(t.Context(), s, "pet_friend") {
-		t.Error("a query waits for the count behind it")
-	}
-	settle(c)
-	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 2 {
-		t.Errorf("after a while: %v, counted %d times", got, people.asked.Load())
-	}
-	again := newSheet(mustRevision(t))
-	again.revision = new(policies.Revision)
-	if c.shared(t.Context(), again, "pet_friend"); people.asked.Load() != 3 {
-		t.Errorf("for another revision counted %d times", people.asked.Load())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, people, s, seconds := newCrowd(t)
+		sharedLabels(t, c, s)
+		people.mu.Lock()
+		clear(people.people)
+		people.mu.Unlock()
+		seconds.Store(119)
+		if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) || people.asked.Load() != 1 {
+			t.Errorf("soon after: %v, counted %d times", got, people.asked.Load())
+		}
+		seconds.Store(120)
+		if !c.shared(t.Context(), s, "pet_friend") {
+			t.Error("a query waits for the count behind it")
+		}
+		settle(c)
+		if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 2 {
+			t.Errorf("after a while: %v, counted %d times", got, people.asked.Load())
+		}
+		again := newSheet(mustRevision(t))
+		again.revision = new(policies.Revision)
+		if c.shared(t.Context(), again, "pet_friend"); people.asked.Load() != 3 {
+			t.Errorf("for another revision counted %d times", people.asked.Load())
+		}
+	})
 }
 
 // settle waits until no count is under way.
@@ -138,32 +144,34 @@ func settle(c *crowd) {
 // nobody waits for a count that has just failed.
 func TestCrowdFailsClosed(t *testing.T) {
 	t.Parallel()
-	c, people, s, seconds := newCrowd(t)
-	people.err = privacy.ErrUnavailable
-	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
-		t.Errorf("without a count: %v, tried %d times", got, people.asked.Load())
-	}
-	people.err = nil
-	seconds.Store(4)
-	if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
-		t.Errorf("right after a failure: %v, tried %d times", got, people.asked.Load())
-	}
-	seconds.Store(5)
-	if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) {
-		t.Errorf("with a count: %v", got)
-	}
-	people.mu.Lock()
-	people.err = errors.New("no database")
-	people.mu.Unlock()
-	seconds.Store(5 + 599)
-	if !c.shared(t.Context(), s, "pet_friend") {
-		t.Error("a count does not hold for ten minutes while nobody can be counted")
-	}
-	settle(c)
-	seconds.Store(5 + 600)
-	if c.shared(t.Context(), s, "pet_friend") {
-		t.Error("it holds for longer")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, people, s, seconds := newCrowd(t)
+		people.err = privacy.ErrUnavailable
+		if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
+			t.Errorf("without a count: %v, tried %d times", got, people.asked.Load())
+		}
+		people.err = nil
+		seconds.Store(4)
+		if got := sharedLabels(t, c, s); len(got) != 0 || people.asked.Load() != 1 {
+			t.Errorf("right after a failure: %v, tried %d times", got, people.asked.Load())
+		}
+		seconds.Store(5)
+		if got := sharedLabels(t, c, s); !slices.Equal(got, onlyPets) {
+			t.Errorf("with a count: %v", got)
+		}
+		people.mu.Lock()
+		people.err = errors.New("no database")
+		people.mu.Unlock()
+		seconds.Store(5 + 599)
+		if !c.shared(t.Context(), s, "pet_friend") {
+			t.Error("a count does not hold for ten minutes while nobody can be counted")
+		}
+		settle(c)
+		seconds.Store(5 + 600)
+		if c.shared(t.Context(), s, "pet_friend") {
+			t.Error("it holds for longer")
+		}
+	})
 }
 
 // TestCrowdKeepsNobodyWaiting: a count that takes long is waited for by nobody for long, and
