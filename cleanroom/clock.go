@@ -26,10 +26,28 @@ const (
 	failing = 6
 )
 
-// Work returns a context that ends when there must be an answer, and not if the asker goes: it
-// is paid for.
+// endKey is where a context keeps the one that [WithEnd] marked.
+type endKey struct{}
+
+// WithEnd marks ctx as that of the program, or of all that a server answers: what is charged goes
+// on when its asker goes, but not when ctx ends.
+func WithEnd(ctx context.Context) context.Context { return context.WithValue(ctx, endKey{}, ctx) }
+
+// outlive returns a context that ends with the program, and not if the asker goes: it is paid for.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	staying, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if program, ok := ctx.Value(endKey{}).(context.Context); ok {
+		stop := context.AfterFunc(program, cancel)
+		return staying, func() { stop(); cancel() }
+	}
+	return staying, cancel
+}
+
+// Work returns a context that ends when there must be an answer, or with the program.
 func (c *Clock) Work(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), c.Limit-c.Limit/failing)
+	staying, end := outlive(ctx)
+	working, cancel := context.WithTimeout(staying, c.Limit-c.Limit/failing)
+	return working, func() { cancel(); end() }
 }
 
 // AwaitNote waits until the answer to a question may be noted, shortly before the next point of
@@ -44,25 +62,17 @@ func (c *Clock) AwaitNote(ctx context.Context, arrived, charged time.Time) (cont
 }
 
 // AwaitFailure waits until a failure may be noted, and returns a context for that: as if all the
-// time for the work had been needed. It ends at once where the program does, which cancels with a
-// cause of its own (that of a signal is a context.Canceled for [errors.Is], so they are compared);
-// who has gone and who waits no longer do not.
+// time for the work had been needed. It ends at once where the program does; who has gone and who
+// waits no longer do not end it.
 func (c *Clock) AwaitFailure(ctx context.Context, charged time.Time) (context.Context, context.CancelFunc, error) {
-	staying := context.WithoutCancel(ctx)
 	var err error
 	if left := c.Limit - c.Limit/failing - c.Now().Sub(charged); left > 0 {
-		waiting, cancel := context.WithCancel(staying)
-		stop := context.AfterFunc(ctx, func() {
-			if cause := context.Cause(ctx); cause != context.Canceled && cause != context.DeadlineExceeded {
-				cancel()
-			}
-		})
+		waiting, end := outlive(ctx)
 		err = c.Sleep(waiting, left)
-		stop()
-		cancel()
+		end()
 	}
-	staying, cancel := context.WithTimeout(staying, c.Limit)
-	return staying, cancel, err
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Limit)
+	return noting, cancel, err
 }
 
 // Tell waits for the next point of a grid.

@@ -21,7 +21,9 @@ type working struct {
 }
 
 func (w *working) Run(ctx context.Context, room cleanroom.RoomID, plan *cleanroom.Plan) ([]cleanroom.Group, error) {
-	time.Sleep(w.takes)
+	if err := cleanroom.Sleep(ctx, w.takes); err != nil {
+		return nil, err
+	}
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -114,27 +116,33 @@ func watch(t *testing.T, takes time.Duration, fails error, goes bool) string {
 	return fmt.Sprint(told.Sub(arrived), at.Sub(arrived), released, (<-free).Sub(arrived))
 }
 
-// interrupted is like what package signal cancels with, which is a kind of context.Canceled.
-type interrupted struct{ error }
-
-func (interrupted) Is(target error) bool { return target == context.Canceled }
-
-// A program that ends notes a failure at once: nobody waits for half a minute for nobody.
-func TestFailuresEndWithTheProgram(t *testing.T) {
+// A program that ends waits neither for work nor for when a failure may be noted, also where the
+// asker has long gone. The failure is noted.
+func TestWorkAndFailuresEndWithTheProgram(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, cause := range []error{errors.New("the program ends"), interrupted{errors.New("interrupt signal received")}} {
-			h := newHouse(t)
-			h.config.Now, h.config.Sleep = nil, nil
-			service := cleanroom.New(h.rooms, h.policy, h.ledger, &working{h.executor, 0, errors.New("overflow")}, h.noise, h.log, h.config)
-			ctx, cut := context.WithCancelCause(t.Context())
-			began := time.Now()
-			time.AfterFunc(time.Second, func() { cut(cause) })
-			if _, err := service.Ask(ctx, brand, "r1", []byte(reachQuery)); !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-			if took := time.Since(began); took != time.Second || h.log.Kinds()[audit.RoomFailed] != 1 {
-				t.Errorf("%v: after %v, %d failures are noted", cause, took, h.log.Kinds()[audit.RoomFailed])
+		for name, work := range map[string]*working{
+			"work": {takes: 20 * time.Second}, "failure": {err: errors.New("overflow")},
+		} {
+			for _, goes := range []bool{false, true} {
+				h := newHouse(t)
+				h.config.Now, h.config.Sleep = nil, nil
+				work.Executor = h.executor
+				service := cleanroom.New(h.rooms, h.policy, h.ledger, work, h.noise, h.log, h.config)
+				program, end := context.WithCancel(t.Context())
+				ctx, leave := context.WithCancel(cleanroom.WithEnd(program))
+				began := time.Now()
+				if goes {
+					time.AfterFunc(time.Millisecond, leave)
+				}
+				time.AfterFunc(time.Second, end)
+				if _, err := service.Ask(ctx, brand, "r1", []byte(reachQuery)); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s, asker goes %v: %v", name, goes, err)
+				}
+				if took := time.Since(began); took != time.Second || h.log.Kinds()[audit.RoomFailed] != 1 {
+					t.Errorf("%s, asker goes %v: after %v, %d failures are noted", name, goes, took, h.log.Kinds()[audit.RoomFailed])
+				}
+				leave()
 			}
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/mahrem/mahrem/cleanroom"
 )
 
 // ServeConfig configures [Server.Serve]. The zero value is ready for use.
@@ -23,9 +25,6 @@ type ServeConfig struct {
 	CloseLog func(context.Context) error
 }
 
-// errStopping is why requests are cut off that outlast the grace: nobody has gone, the program ends.
-var errStopping = errors.New("the server stops")
-
 // Serve answers requests on listener until ctx is done, and then loses nothing: it
 // turns unready, takes no further connection, lets the running requests finish within
 // the grace, cuts off and cancels what is left, waits for those handlers too, and only
@@ -34,8 +33,9 @@ var errStopping = errors.New("the server stops")
 func (s *Server) Serve(ctx context.Context, listener net.Listener, config ServeConfig) error {
 	setDefault(&config.Grace, 20*time.Second)
 	// Requests outlive ctx: its end asks for the last answers, it does not break them.
-	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cut(nil)
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	requests = cleanroom.WithEnd(requests)
 	var running sync.WaitGroup
 	web := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, config ServeC
 	defer cancel()
 	if err := web.Shutdown(grace); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("finishing requests: %w", err))
-		cut(errStopping)
+		cut()
 		failure = errors.Join(failure, web.Close())
 	}
 	if !wait(&running, 5*time.Second) {

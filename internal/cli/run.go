@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/internal/config"
 )
 
@@ -39,7 +40,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a := &app{screen: screen{out: stdout, err: stderr}, stdin: stdin, getenv: os.Getenv}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(cleanroom.WithEnd(ctx))
 	if err != nil && ctx.Err() != nil {
 		err = &exitError{code: exitFailure, err: errors.New("interrupted; what was committed stays, and the same command may safely be run again")}
 	}
