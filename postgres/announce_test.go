@@ -176,7 +176,7 @@ func TestAnnounceChild(t *testing.T) {
 	if os.Getenv(childAnnounceDatabase) == "" {
 		t.Skip("only as a process of TestKilledChanges")
 	}
-	db, err := Open(t.Context(), Config{URL: os.Getenv(childAnnounceDatabase)})
+	db, err := Open(t.Context(), Config{URL: os.Getenv(childAnnounceDatabase), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,9 +225,10 @@ func TestKilledChanges(t *testing.T) {
 	acknowledged := 0
 	for range rounds {
 		lines := 1 + mathrand.IntN(60)
-		runAnnouncerUntilKilled(t, lines, childAnnounceDatabase+"="+database.URL(), childAnnounceKeys+"="+keys.Dir())
+		runAnnouncerUntilKilled(t, lines, childAnnounceDatabase+"="+killedURL(database), childAnnounceKeys+"="+keys.Dir())
 		acknowledged += lines
 	}
+	awaitKilled(t, database)
 	var records, deliveries, keysLeft int
 	if err := db.pool.QueryRow(t.Context(), `select (select count(*) from consent.record), (select count(*) from dsar.delivery where kind = 'consent'),
 		(select count(*) from keyring.delivery_key)`).Scan(&records, &deliveries, &keysLeft); err != nil {

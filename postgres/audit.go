@@ -50,6 +50,9 @@ type AuditConfig struct {
 	Random io.Reader
 	// Deadline is how long an append may take, waiting included; zero means 2 seconds.
 	Deadline time.Duration
+	// AwaitSigner is how long [AuditLog.SignCheckpoint] waits for another process to sign;
+	// zero means 10 seconds.
+	AwaitSigner time.Duration
 	// Queue bounds the entries that wait for the next batch; zero means 8192. A full
 	// queue makes callers wait, never drop.
 	Queue int
@@ -62,6 +65,9 @@ type AuditConfig struct {
 // AuditDeadline is how long an append may take unless it is said otherwise.
 const AuditDeadline = 2 * time.Second
 
+// AwaitSigner is how long another process may take to sign unless it is said otherwise.
+const AwaitSigner = 10 * time.Second
+
 func (c AuditConfig) withDefaults() AuditConfig {
 	if c.SignEvery == 0 {
 		c.SignEvery = time.Second
@@ -71,6 +77,9 @@ func (c AuditConfig) withDefaults() AuditConfig {
 	}
 	if c.Deadline <= 0 {
 		c.Deadline = AuditDeadline
+	}
+	if c.AwaitSigner <= 0 {
+		c.AwaitSigner = AwaitSigner
 	}
 	if c.Queue <= 0 {
 		c.Queue = 8192

@@ -111,7 +111,7 @@ func TestDiskThatIsFull(t *testing.T) {
 	const enough = 12
 	var why error
 	refused := 0
-	for until := time.Now().Add(2 * time.Minute); refused < enough && time.Now().Before(until); {
+	for until := time.Now().Add(10 * time.Minute); refused < enough && time.Now().Before(until); {
 		began := time.Now()
 		err := write(refused%2 == 0)
 		if err == nil {

@@ -136,7 +136,7 @@ func newLogOnLine(t *testing.T) (*AuditLog, *line, *DB) {
 	t.Helper()
 	direct, database := newDB(t)
 	troubled, url := newLine(t, database)
-	db, err := Open(t.Context(), Config{URL: url})
+	db, err := Open(t.Context(), Config{URL: url, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,8 @@ func TestLockThatIsNeverGranted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `select audit.claim_head()`); err != nil {
+	// Who sits there would be ended after 30 s, and the lock be free.
+	if _, err := tx.Exec(t.Context(), `set local idle_in_transaction_session_timeout = 0; select audit.claim_head()`); err != nil {
 		t.Fatal(err)
 	}
 	l.config.Deadline = shortDeadline
@@ -265,7 +266,7 @@ func TestLockThatIsNeverGranted(t *testing.T) {
 	if _, err := l.Append(t.Context(), denied()); !errors.Is(err, privacy.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > 25*time.Second { // of 30, after which the server ends whoever sits there
+	if took := time.Since(start); took > 2*time.Minute { // a machine that runs tests may be slow
 		t.Errorf("took %v", took)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
@@ -349,10 +350,12 @@ func TestQueueThatIsFullMakesCallersWait(t *testing.T) {
 			mu.Unlock()
 		})
 	}
-	for l.Status().Waiting < 4 {
+	// As soon as it is full the batch may take some out of it, before others come.
+	s := l.Status()
+	for ; s.Waiting < 4; s = l.Status() {
 		time.Sleep(time.Millisecond)
 	}
-	if s := l.Status(); s.Waiting != 4 || s.Queue != 4 {
+	if s.Waiting != 4 || s.Queue != 4 {
 		t.Errorf("%+v", s)
 	}
 	l.giveTurn()

@@ -85,7 +85,7 @@ func TestLogChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := Open(t.Context(), Config{URL: url, MaxConns: 8})
+	db, err := Open(t.Context(), Config{URL: url, MaxConns: 8, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

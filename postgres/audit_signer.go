@@ -141,11 +141,8 @@ func (l *AuditLog) SignCheckpoint(ctx context.Context) error {
 	return l.checkpoints.Sign(ctx)
 }
 
-// How long another process may take to sign, and how often it is looked whether it has.
-const (
-	awaitSigner = 10 * time.Second
-	lookAgain   = 50 * time.Millisecond
-)
+// lookAgain is how often it is looked whether another process has signed.
+const lookAgain = 50 * time.Millisecond
 
 // awaitCheckpoint returns when the stored checkpoints cover what is committed now.
 func (l *AuditLog) awaitCheckpoint(ctx context.Context) error {
@@ -153,7 +150,7 @@ func (l *AuditLog) awaitCheckpoint(ctx context.Context) error {
 	if err != nil || size == 0 {
 		return err
 	}
-	over := time.NewTimer(awaitSigner)
+	over := time.NewTimer(l.config.AwaitSigner)
 	defer over.Stop()
 	for {
 		signed, err := l.newestCheckpoint(ctx)
@@ -167,7 +164,7 @@ func (l *AuditLog) awaitCheckpoint(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for the process that signs checkpoints (mahrem auditd): %w: %w", privacy.ErrUnavailable, ctx.Err())
 		case <-over.C:
-			return fmt.Errorf("waiting for the process that signs checkpoints (mahrem auditd): it has signed nothing for %s: %w", awaitSigner, privacy.ErrUnavailable)
+			return fmt.Errorf("waiting for the process that signs checkpoints (mahrem auditd): it has signed nothing for %s: %w", l.config.AwaitSigner, privacy.ErrUnavailable)
 		case <-time.After(lookAgain):
 		}
 	}

@@ -27,7 +27,8 @@ func auditConfig() AuditConfig {
 		PublicKey: auditKey.Public().(ed25519.PublicKey),
 		Sign:      func(m []byte) ([]byte, error) { return ed25519.Sign(auditKey, m), nil },
 		SignEvery: -1,
-		Deadline:  5 * time.Minute, // a machine that runs tests may be slow
+		// A machine that runs tests may be slow.
+		Deadline: 5 * time.Minute, AwaitSigner: 5 * time.Minute,
 		Actor: func(p privacy.Principal) [16]byte {
 			sum := sha256.Sum256([]byte("test key" + p.ID))
 			return [16]byte(sum[:])

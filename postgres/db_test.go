@@ -44,7 +44,7 @@ func TestOpenCommitsDurably(t *testing.T) {
 		execute format('alter database %I set synchronous_commit = off', current_database()); end $$`); err != nil {
 		t.Fatal(err)
 	}
-	db, err := Open(t.Context(), Config{URL: database.URL()})
+	db, err := Open(t.Context(), Config{URL: database.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db, err := Open(t.Context(), Config{URL: test.url})
+			db, err := Open(t.Context(), Config{URL: test.url, ConnectTimeout: 5 * time.Minute})
 			if name == "not migrated" {
 				// The role exists in the cluster, so that opening works and the server's check decides.
 				if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -357,7 +358,7 @@ func TestReidentifyIsForOfficersOnOrder(t *testing.T) {
 func TestGateLoadIsPlannedOnce(t *testing.T) {
 	t.Parallel()
 	database := pgtest.New(t)
-	db, err := Open(t.Context(), Config{URL: database.URL(), MaxConns: 1})
+	db, err := Open(t.Context(), Config{URL: database.URL(), MaxConns: 1, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -233,7 +233,7 @@ func TestLedgerNeverExceedsItsCap(t *testing.T) {
 	t.Parallel()
 	const total, part = 20_000, 2_500
 	r, refs := newLedgerTest(t, total, part)
-	other, err := Open(t.Context(), Config{URL: r.database.URL()})
+	other, err := Open(t.Context(), Config{URL: r.database.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func (h *House) open(ctx context.Context) (err error) {
 func (h *House) auditConfig() postgres.AuditConfig {
 	config := postgres.AuditConfig{
 		Origin: h.Settings.Origin, PublicKey: h.signing.current, Former: h.signing.former, Witnesses: h.signing.witnesses,
-		Memory: checkpointFileOf(h.Settings), Deadline: h.Settings.Patience.With(postgres.AuditDeadline),
+		Memory: checkpointFileOf(h.Settings), Deadline: h.Settings.Patience.With(postgres.AuditDeadline), AwaitSigner: h.Settings.Patience.With(postgres.AwaitSigner),
 		Actor: h.Keys.ActorTag, Now: h.options.Now, Random: h.options.Random, Logger: h.options.Logger,
 	}
 	if !h.signing.outside {

@@ -25,14 +25,14 @@ func newLog(t *testing.T, url string) *postgres.AuditLog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	log, err := postgres.OpenAuditLog(t.Context(), db, postgres.AuditConfig{
 		Origin: "example.com/bench", PublicKey: keys.LogPublicKey(), Sign: keys.SignLog, SignEvery: -1, Actor: keys.ActorTag,
-		Deadline: time.Minute,
+		Deadline: 5 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)

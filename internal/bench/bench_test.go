@@ -57,11 +57,12 @@ func newHouse(t testing.TB, url string) *house {
 	names, err := pseudonym.New(Recipient, cipher)
 	check(err)
 	h := &house{conns: 16}
-	db, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: h.conns})
+	db, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: h.conns, ConnectTimeout: 5 * time.Minute})
 	check(err)
 	t.Cleanup(db.Close)
 	h.log, err = postgres.OpenAuditLog(ctx, db, postgres.AuditConfig{
 		Origin: "example.com/bench", PublicKey: keys.LogPublicKey(), Sign: keys.SignLog, SignEvery: -1, Actor: keys.ActorTag,
+		Deadline: 5 * time.Minute,
 	})
 	check(err)
 	t.Cleanup(func() { _ = h.log.Close(ctx) })
@@ -76,10 +77,10 @@ func newHouse(t testing.TB, url string) *house {
 	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{Audiences: postgres.NewAudienceStore(db), Crowds: postgres.NewProfileStore(db)})
 	refresher := gate.NewRefresher(postgres.NewProfileStore(db), h.engine, keys.Vault(), gate.RefresherConfig{})
 	h.gate, h.refresh = asker, func(ctx context.Context) error { _, err := refresher.RefreshAll(ctx, nil); return err }
-	h.handler = server.New(server.Services{Tokens: tokens, Gate: asker, Evaluator: asker}, server.Config{Log: slog.New(slog.DiscardHandler)})
+	h.handler = server.New(server.Services{Tokens: tokens, Gate: asker, Evaluator: asker}, server.Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: 5 * time.Minute})
 	conformance, err := policies.OpenConformance(ctx)
 	check(err)
-	h.fixture = server.New(server.Services{Tokens: tokens, Access: conformance}, server.Config{Log: slog.New(slog.DiscardHandler)})
+	h.fixture = server.New(server.Services{Tokens: tokens, Access: conformance}, server.Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: 5 * time.Minute})
 	return h
 }
 

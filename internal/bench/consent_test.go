@@ -19,7 +19,7 @@ import (
 func TestConsent(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t).URL()
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,13 +39,14 @@ func TestErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: database.URL(), MaxConns: 8})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database.URL(), MaxConns: 8, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	log, err := postgres.OpenAuditLog(t.Context(), db, postgres.AuditConfig{
 		Origin: "example.com/bench", PublicKey: keys.LogPublicKey(), Sign: keys.SignLog, SignEvery: -1, Actor: keys.ActorTag,
+		Deadline: 5 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)

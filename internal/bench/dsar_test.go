@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mahrem/mahrem/dsar"
 	"github.com/mahrem/mahrem/internal/pgtest"
@@ -22,13 +23,14 @@ func newQueue(t *testing.T, url string) *dsar.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 4})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 4, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
 	log, err := postgres.OpenAuditLog(t.Context(), db, postgres.AuditConfig{
 		Origin: "example.com/bench", PublicKey: keys.LogPublicKey(), Sign: keys.SignLog, SignEvery: -1, Actor: keys.ActorTag,
+		Deadline: 5 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func roomKeys(t *testing.T) *match.Keys {
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t).URL()
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

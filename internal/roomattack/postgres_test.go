@@ -38,7 +38,7 @@ func newStored(t *testing.T) *stored {
 		return err
 	}}
 	var err error
-	if s.db, err = postgres.Open(t.Context(), postgres.Config{URL: database.URL()}); err != nil {
+	if s.db, err = postgres.Open(t.Context(), postgres.Config{URL: database.URL(), ConnectTimeout: 5 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.db.Close)

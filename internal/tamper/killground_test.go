@@ -321,7 +321,7 @@ func (g *ground) check() {
 		g.t.Errorf("%d entries and %d changes were acknowledged and lost", entries, changes)
 	}
 	_ = g.connect().Close(g.t.Context())
-	db, err := postgres.Open(g.t.Context(), postgres.Config{URL: g.server.URL()})
+	db, err := postgres.Open(g.t.Context(), postgres.Config{URL: g.server.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		g.t.Fatal(err)
 	}

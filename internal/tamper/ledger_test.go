@@ -152,7 +152,7 @@ var theRow = [16]byte{3}
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
 	database := pgtest.New(t)
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: database.URL()})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,9 @@ func TestWithdrawalsAreLinearizable(t *testing.T) {
 	if got < calls/20 || none < calls/20 {
 		t.Errorf("%d queries got data and %d did not: nothing is shown", got, none)
 	}
-	control := s.history(client, calls/10, callers, people, 5)
+	// Of 16 callers at a time one call in so many meets a cached answer that is provably old:
+	// of 150 calls about one in 200 times none does, of ten times as many none in practice.
+	control := s.history(client, max(calls/10, 1500), callers, people, 5)
 	if result, _ := porcupine.CheckOperationsVerbose(consentModel, control, 10*time.Minute); result != porcupine.Illegal {
 		t.Errorf("a cache of answers: %s, want it found", result)
 	}

@@ -54,7 +54,7 @@ func newTarget(t *testing.T, w *world) *target {
 // open opens the database as a server does. It is opened anew after an attack.
 func (g *target) open(t *testing.T) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: g.database.URL(), MaxConns: 6})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: g.database.URL(), MaxConns: 6, ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{database: pgtest.New(t), dump: filepath.Join(t.TempDir(), "dump"), bundle: t.TempDir()}
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: w.database.URL()})
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: w.database.URL(), ConnectTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
