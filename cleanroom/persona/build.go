@@ -110,7 +110,7 @@ func New(config Config) *Builder {
 func (b *Builder) Define(ctx context.Context, by privacy.Principal, text []byte) (*Definition, int, audit.Receipt, error) {
 	d, decision, err := b.read(ctx, by, text)
 	if err == nil {
-		err = d.checkCost(Rho(decision.QueryCap))
+		err = d.checkNoise(&decision)
 	}
 	if err != nil {
 		return nil, 0, audit.Receipt{}, err
@@ -210,7 +210,7 @@ func (b *Builder) Build(ctx context.Context, by privacy.Principal, name string, 
 		if err := d.checkLines(built.Description.Lines); err != nil {
 			return Built{}, err
 		}
-	} else if err := d.checkCost(Rho(decision.QueryCap)); err != nil {
+	} else if err := d.checkNoise(&decision); err != nil {
 		return Built{}, err
 	} else if err := b.config.Store.Charge(ctx, name, stored.Version, d.Cost(), r.event(audit.RoomCharged, stored.Digest)); err != nil {
 		return Built{}, err

@@ -3,6 +3,7 @@ package persona
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/mahrem/mahrem/audit"
@@ -78,6 +79,36 @@ func TestPoliciesBoundWhatPersonasCost(t *testing.T) {
 	policy.most--
 	if built, err := builder.Build(t.Context(), privacy.Principal{}, d.Name, nil); err != nil || !built.Again || store.charged != d.Cost() {
 		t.Errorf("what was told before: %+v, %v, charged %d", built, err, store.charged)
+	}
+}
+
+// TestNoiseLeavesSmallTypesOut: whether a type has enough people is asked of a noisy number, so it
+// must not be so noisy that next to nobody passes for enough every twentieth time, at next to no
+// cost. What was told before such definitions were refused is still there.
+func TestNoiseLeavesSmallTypesOut(t *testing.T) {
+	t.Parallel()
+	noisy := func(people, noise string) []byte {
+		return []byte(strings.NewReplacer("minimum_people: 50", "minimum_people: "+people, "noise_people: 20", "noise_people: "+noise).Replace(rules))
+	}
+	store, policy := &shelf{}, careful{catalogue(t), 0}
+	builder := New(Config{Store: store, Noise: quiet{}, Policy: func() Policy { return policy }})
+	for _, text := range [][]byte{noisy("50", "100000"), noisy("50", "26"), noisy("2", "26"), noisy("300", "151")} {
+		if _, _, _, err := builder.Define(t.Context(), privacy.Principal{}, text); !errors.Is(err, privacy.ErrInvalid) {
+			t.Errorf("defining: %v", err)
+		}
+		store.stored = Stored{Name: "by_rules", Version: 1, Text: text}
+		if _, err := builder.Build(t.Context(), privacy.Principal{}, "by_rules", nil); !errors.Is(err, privacy.ErrInvalid) || store.charged != 0 {
+			t.Errorf("building: %v, charged %d", err, store.charged)
+		}
+	}
+	store.stored.Description = []byte(`{"persona":"by_rules","version":1,"minimum_people":300,"noise_people":151,"cost_nanorho":1,"types":[]}`)
+	if built, err := builder.Build(t.Context(), privacy.Principal{}, "by_rules", nil); err != nil || !built.Again {
+		t.Errorf("what was told before: %+v, %v", built, err)
+	}
+	for _, text := range [][]byte{noisy("50", "25"), noisy("300", "150")} {
+		if _, _, _, err := builder.Define(t.Context(), privacy.Principal{}, text); err != nil {
+			t.Errorf("defining with less noise: %v", err)
+		}
 	}
 }
 

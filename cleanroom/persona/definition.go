@@ -207,11 +207,15 @@ func (d *Definition) Terms() int {
 	return terms
 }
 
-// checkCost refuses what costs more than the policies let a question of such data cost, if they
-// say so.
-func (d *Definition) checkCost(most Rho) error {
-	if most > 0 && d.Cost() > most {
+// checkNoise refuses what costs more than the policies let a question of such data cost, if they
+// say so, and what is so noisy that a type of nobody could pass for one of enough people.
+func (d *Definition) checkNoise(decision *policies.RoomDecision) error {
+	most, least := Rho(decision.QueryCap), max(d.MinimumPeople, decision.MinimumPeople)
+	switch {
+	case most > 0 && d.Cost() > most:
 		return fault("noise_people: these cost %d nanorho, and the policies let a question of such data cost %d", d.Cost(), most)
+	case d.NoisePeople > least/2:
+		return fault("noise_people: with noise of more than %d people nobody could tell whether a type has %d", least/2, least)
 	}
 	return nil
 }
