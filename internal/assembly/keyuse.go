@@ -8,6 +8,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/server"
+	"github.com/mahrem/mahrem/vault"
 	"github.com/mahrem/mahrem/vault/keyuse"
 )
 
@@ -100,12 +101,17 @@ func (h *House) logBegins(ctx context.Context) (index uint64, at time.Time, err 
 
 func (h *House) keyUseGauges() []server.Gauge {
 	return []server.Gauge{{
-		Name: "mahrem_vault_keys_opened_total", Help: "Keys that the KEK has opened, for whatever, in hundreds.", Counter: true,
+		Name: "mahrem_vault_keys_opened_total", Help: "Keys that the KEK has opened, but for clean rooms and audiences, in hundreds.", Counter: true,
 		// In hundreds: whether one was opened for a single question says whether somebody is known.
+		// Of an audience as many are opened as people pass its question, which is what its list
+		// does not say: whoever looks before and after would have the number, and with questions
+		// of their own to fill the hundreds up, to one.
 		Read: func() float64 {
 			var n uint64
 			for _, use := range h.Keys.Vault().Counts() {
-				n += use.Opened
+				if use.Use != vault.UseProfile && use.Use != vault.UseRoom {
+					n += use.Opened
+				}
 			}
 			return float64(inHundreds(n))
 		},
