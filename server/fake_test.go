@@ -220,7 +220,11 @@ func (f *fake) Checks(context.Context) []Check {
 	return []Check{{Name: "database"}, {Name: "log"}, {Name: "policies", Detail: "2f7d"}}
 }
 
+// newServer waits for minutes, unless it is said otherwise: how long a busy machine takes says
+// nothing.
 func newServer(f *fake, config Config) *Server {
+	setDefault(&config.RequestTimeout, 10*time.Minute)
+	setDefault(&config.IngestTimeout, 10*time.Minute)
 	config.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	links := &withdrawals{fake: f, offer: link.Offer{Language: "en"}}
 	return New(Services{Withdrawer: links, Links: links, Tokens: f, Gate: f, Evaluator: f, Audiences: f, Directory: f, Pseudonyms: f, Reidentify: f, Consent: f, Consents: fakeConsents{f}, Receipts: &fakeReceipts{fake: f}, Signals: fakeSignals{f}, Cases: &fakeCases{fake: f}, Requests: &fakeRequests{fake: f}, Objections: fakeObjections{f}, Letters: fakeLetters{f}, Identity: &fakeIdentity{fake: f}, Processor: fakeDesk{f}, Callbacks: fakeDesk{f}, Intake: f, Decisions: fakeDecisions{f}, Notices: fakeNotices{f}, Exports: &fakeExports{fake: f}, Log: f, Tiles: fakeTiles{f}, Health: f, RoomEvaluator: fakeEvaluator{f}, RoomQueries: &fakeRooms{fake: f}, RoomActivator: &fakeActivator{fake: f}, Rooms: fakeReader{}, RoomAdmitter: fakeAdmitter{f}, RoomFiler: &fakeFiler{fake: f}}, config)

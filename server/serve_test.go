@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mahrem/mahrem/cleanroom"
@@ -129,53 +130,87 @@ func TestShutdownLosesNothing(t *testing.T) {
 	}
 }
 
+// pipes is a listener whose connections do not leave the process, so that time can stand still
+// while somebody works.
+type pipes struct {
+	conns chan net.Conn
+	end   chan struct{}
+	close func()
+}
+
+func newPipes() *pipes {
+	p := &pipes{conns: make(chan net.Conn), end: make(chan struct{})}
+	p.close = sync.OnceFunc(func() { close(p.end) })
+	return p
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.end:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.close(); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	p.conns <- there
+	return here, nil
+}
+
 // TestShutdownCancelsWhatOverstaysItsGrace: the request is cancelled and the log is
 // closed only after its handler has returned.
 func TestShutdownCancelsWhatOverstaysItsGrace(t *testing.T) {
 	t.Parallel()
-	var closed, returned atomic.Bool
-	entered := make(chan struct{})
-	f := &fake{ask: func(ctx context.Context, _ gate.Query) (gate.Answer, error) {
-		close(entered)
-		<-ctx.Done()
-		// What is charged in a room goes on when its asker goes, but not now.
-		working, cancel := (&cleanroom.Clock{Limit: time.Hour}).Work(context.WithoutCancel(ctx))
-		defer cancel()
-		<-working.Done()
-		time.Sleep(20 * time.Millisecond)
-		if closed.Load() {
-			t.Error("the log was closed under a running request")
+	synctest.Test(t, func(t *testing.T) {
+		var closed, returned bool
+		entered := make(chan struct{})
+		f := &fake{ask: func(ctx context.Context, _ gate.Query) (gate.Answer, error) {
+			close(entered)
+			<-ctx.Done()
+			// What is charged in a room goes on when its asker goes, but not now.
+			working, cancel := (&cleanroom.Clock{Limit: time.Hour}).Work(context.WithoutCancel(ctx))
+			defer cancel()
+			<-working.Done()
+			time.Sleep(4 * time.Second)
+			if closed {
+				t.Error("the log was closed under a running request")
+			}
+			returned = true
+			return gate.Answer{}, ctx.Err()
+		}}
+		s, listener := newServer(f, Config{}), newPipes()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- s.Serve(ctx, listener, ServeConfig{Grace: 10 * time.Second, CloseLog: func(context.Context) error {
+				closed = true
+				return nil
+			}})
+		}()
+		go func() {
+			r, _ := http.NewRequest("POST", "http://house/v1/query", strings.NewReader(queryBody))
+			r.Header.Set("Authorization", "Bearer service")
+			r.Header.Set("Content-Type", "application/json")
+			client := &http.Client{Transport: &http.Transport{DialContext: listener.dial, DisableKeepAlives: true}}
+			if resp, err := client.Do(r); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+		<-entered
+		begun := time.Now()
+		stop()
+		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Serve: %v, want a deadline", err)
 		}
-		returned.Store(true)
-		return gate.Answer{}, ctx.Err()
-	}}
-	s := newServer(f, Config{RequestTimeout: time.Minute})
-	listener := listen(t)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- s.Serve(ctx, listener, ServeConfig{Grace: 10 * time.Millisecond, CloseLog: func(context.Context) error {
-			closed.Store(true)
-			return nil
-		}})
-	}()
-	go func() {
-		r, _ := http.NewRequest("POST", "http://"+listener.Addr().String()+"/v1/query", strings.NewReader(queryBody))
-		r.Header.Set("Authorization", "Bearer service")
-		r.Header.Set("Content-Type", "application/json")
-		if resp, err := http.DefaultClient.Do(r); err == nil {
-			_ = resp.Body.Close()
+		if took := time.Since(begun); !returned || !closed || took != 14*time.Second {
+			t.Errorf("returned %v, closed %v after %v, want 14 s", returned, closed, took)
 		}
-	}()
-	<-entered
-	stop()
-	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Serve: %v, want a deadline", err)
-	}
-	if !returned.Load() || !closed.Load() {
-		t.Errorf("returned %v, closed %v", returned.Load(), closed.Load())
-	}
+	})
 }
 
 func TestServeSaysWhyItFails(t *testing.T) {
