@@ -17,7 +17,9 @@ func sealWith(key string) func(Hash) Tag {
 	}
 }
 
-var testConfig = Config{Seal: sealWith("test"), Wait: time.Minute}
+// testConfig waits as long as a slow disk takes, for all who are before: a lock of several
+// processes knows no order.
+var testConfig = Config{Seal: sealWith("test"), Wait: 10 * time.Minute}
 
 // sample returns the n-th of many different records.
 func sample(n int) Record {

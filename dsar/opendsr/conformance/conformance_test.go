@@ -209,7 +209,7 @@ func (p *processor) cancel(w http.ResponseWriter, text string, version opendsr.V
 func examine(t *testing.T, broken string, version opendsr.Version) conformance.Report {
 	t.Helper()
 	p, authority := newProcessor(t, broken)
-	report, err := conformance.Run(t.Context(), courier.New(courier.Config{DangerPrivateAddresses: true}), conformance.Config{
+	report, err := conformance.Run(t.Context(), courier.New(courier.Config{DangerPrivateAddresses: true, Timeout: 5 * time.Minute}), conformance.Config{
 		Base: p.address, Domain: domain, Version: version, Token: "token", Roots: authority.Roots(),
 	}, nil)
 	if err != nil {

@@ -148,7 +148,7 @@ func TestParseSecret(t *testing.T) {
 func TestSendSaysWhatBecameOfIt(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
-	defer elsewhere.Close()
+	t.Cleanup(elsewhere.Close) // when those that run beside one another have ended
 	for name, c := range map[string]struct {
 		status int
 		header string
