@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,38 @@ import (
 type searcher struct {
 	starts [1 << 21]byte // which first three bytes there are, a bit each
 	words  map[[4]byte][]string
+}
+
+// longWord is how many bytes no random ones happen to be: among some hundred megabytes of what is
+// sealed, and some of Base64, for thousands of words once in 10^10 runs.
+const longWord = 10
+
+// byChance is how many different words of six bytes or more, but of less than longWord, may stand
+// in random bytes by themselves. One does once in ten thousand runs, so three are no chance.
+const byChance = 2
+
+// beyondChance returns what was found if it is more than chance explains.
+func beyondChance(found []string) []string {
+	short := 0
+	for _, word := range found {
+		if len(word) < longWord {
+			short++
+		}
+	}
+	if short == len(found) && short <= byChance {
+		return nil
+	}
+	return found
+}
+
+// inWord reports whether a byte goes on with a word, as one of Base64 does.
+func inWord(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '_' || b == '+' || b == '/'
+}
+
+// standsAlone reports whether content[from:to] is no part of a longer word.
+func standsAlone(content []byte, from, to int) bool {
+	return (from == 0 || !inWord(content[from-1])) && (to == len(content) || !inWord(content[to]))
 }
 
 // newSearcher takes words of at least six bytes: shorter ones occur by chance.
@@ -41,7 +74,7 @@ func (s *searcher) find(content []byte, found map[string]bool) {
 			continue
 		}
 		for _, word := range s.words[[4]byte(content[i:])] {
-			if bytes.HasPrefix(content[i:], []byte(word)) {
+			if bytes.HasPrefix(content[i:], []byte(word)) && (len(word) >= longWord || standsAlone(content, i, i+len(word))) {
 				found[word] = true
 			}
 		}
@@ -81,23 +114,35 @@ func (s *searcher) inFiles(t *testing.T, dir string) (found map[string]bool, siz
 var hexValue = regexp.MustCompile(`\\x[0-9a-f]{2,}`)
 
 // inDump looks through a dump as SQL, as it is and inside of its binary values.
-func (s *searcher) inDump(sql []byte) map[string]bool {
-	found := map[string]bool{}
-	s.find(sql, found)
+func (s *searcher) inDump(sql []byte) (text, binary map[string]bool) {
+	text, binary = map[string]bool{}, map[string]bool{}
+	s.find(sql, text)
 	for _, literal := range hexValue.FindAll(sql, -1) {
 		raw := make([]byte, hex.DecodedLen(len(literal)-2))
 		if n, err := hex.Decode(raw, literal[2:]); err == nil || n > 0 {
-			s.find(raw[:n], found)
+			s.find(raw[:n], binary)
 		}
 	}
-	return found
+	return text, binary
 }
 
-func list(found map[string]bool) string {
-	var words []string
-	for word := range found {
-		words = append(words, word)
+func list(words []string) string { return strings.Join(words[:min(20, len(words))], ", ") }
+
+// TestSearch: names are found wherever they stand by themselves, long words anywhere, and what
+// chance explains is told from what it does not.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	s := newSearcher([]string{"Robert", "Müller", "Berlin", "ada@example.com"})
+	for content, want := range map[string][]string{
+		`{"Robert"}` + "\x0fMüller\x00": {},
+		`"Robert" 'Müller' (Berlin)`:    {"Berlin", "Müller", "Robert"},
+		"aRobertb/Müller+xBerlin9":      {},
+		"aada@example.com9":             {"ada@example.com"},
+	} {
+		found := map[string]bool{}
+		s.find([]byte(content), found)
+		if got := beyondChance(slices.Sorted(maps.Keys(found))); !slices.Equal(got, want) {
+			t.Errorf("in %q there are %v, found is %v", content, want, got)
+		}
 	}
-	slices.Sort(words)
-	return strings.Join(words[:min(20, len(words))], ", ")
 }
