@@ -169,15 +169,20 @@ func (l *Loader) pump(ctx context.Context, rows rowSource, p *plan, read *atomic
 		}
 	}()
 	var err error
+	ended := false
 	for b := range batches {
 		if err == nil {
 			if err = commit(b); err != nil {
 				cancel() // and drain: the reader must not outlive its file
 			}
+			ended = b.end
 		}
 	}
 	if err == nil {
 		err = readErr
+	}
+	if err == nil && !ended {
+		err = ctx.Err() // between two batches
 	}
 	return err
 }

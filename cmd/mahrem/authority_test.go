@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mahrem/mahrem/internal/opendsrtest"
+	"github.com/mahrem/mahrem/internal/witnesstest"
 )
 
 // authority REQUEST: an authority answers a request for a certificate. It writes
@@ -21,7 +22,7 @@ func authority(t *testing.T) func(*testscript.TestScript, bool, []string) {
 		}
 		a := opendsrtest.NewAuthority(t, time.Now())
 		chain, key := opendsrtest.TLSFiles(t, a, net.IPv4(127, 0, 0, 1))
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := witnesstest.Listen()
 		ts.Check(err)
 		_, port, err := net.SplitHostPort(listener.Addr().String())
 		ts.Check(err)

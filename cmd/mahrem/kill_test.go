@@ -107,9 +107,13 @@ func (w *tool) mahrem(words string) string {
 func (w *tool) killed(words string, watch func(kill func()) (stop func())) bool {
 	w.t.Helper()
 	cmd, out := w.command(words)
-	w.must(cmd.Start())
-	stop := watch(func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
+	// Who watches looks before there is anything to see.
+	started := make(chan struct{})
+	stop := watch(func() { <-started; _ = cmd.Process.Kill() })
+	err := cmd.Start()
+	close(started)
+	w.must(err)
+	err = cmd.Wait()
 	stop()
 	if err == nil {
 		return false
@@ -168,13 +172,26 @@ func (w *tool) remasks() {
 		_, err := os.Stat(w.path("killed/remasked"))
 		return err == nil
 	}
-	for range 12 {
+	// A machine may be so quick, or so late with the kill, that it is done before it was killed
+	// twice: then it begins anew, and is killed sooner.
+	soon := 60 * time.Millisecond
+	anew := func() {
+		w.must(os.RemoveAll(w.path("killed")))
+		kills, soon = 0, max(soon/2, time.Microsecond)
+	}
+	for range 100 {
+		if kills == 12 {
+			break
+		}
 		if done() {
-			break // killed between the end and its exit
+			if kills >= 2 {
+				break // killed between the end and its exit
+			}
+			anew()
 		}
 		// Twice before it can be done, and then, if the machine lets us look in time, in the
 		// midst of a chunk, or between two.
-		more, late := int64(-1), time.Duration(w.random.Int64N(int64(60*time.Millisecond)))
+		more, late := int64(-1), time.Duration(w.random.Int64N(int64(soon)))
 		if kills >= 2 {
 			more = size() + 1 + w.random.Int64N(whole.Size()/5)
 		}
@@ -194,7 +211,11 @@ func (w *tool) remasks() {
 			})
 			return func() { close(ended); watching.Wait() }
 		}) {
-			break
+			if kills >= 2 {
+				break
+			}
+			anew()
+			continue
 		}
 		kills++
 	}
@@ -278,7 +299,11 @@ func (l *line) pass(toHouse bool, text []byte) bool {
 
 func (l *line) carry(from net.Conn) {
 	defer func() { _ = from.Close() }()
-	to, err := net.Dial("tcp", *l.house.Load())
+	house := l.house.Load()
+	if house == nil {
+		return
+	}
+	to, err := net.Dial("tcp", *house)
 	if err != nil {
 		return
 	}
@@ -362,6 +387,7 @@ func (w *tool) sends() {
 	fallen := make(chan struct{})
 	l.next(1+w.random.Int64N(chunk/2), false, func() {
 		_ = house.Process.Kill()
+		l.house.Store(nil) // its port may be somebody else's
 		close(fallen)
 	})
 	w.must(cmd.Start())

@@ -11,6 +11,7 @@ import (
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/audit/bundle"
 	"github.com/mahrem/mahrem/audit/page"
+	"github.com/mahrem/mahrem/internal/config"
 	"github.com/mahrem/mahrem/postgres"
 	"github.com/mahrem/mahrem/privacy"
 )
@@ -95,9 +96,9 @@ func (h *House) madeOf(ctx context.Context, pairs []bundle.Pair) (map[bundle.Pai
 }
 
 // NewBundleReplayer returns a replayer over what lies in a bundle. It needs no house.
-func NewBundleReplayer(files bundle.Files) *archive.Replayer {
+func NewBundleReplayer(files bundle.Files, patience config.Patience) *archive.Replayer {
 	return archive.NewReplayer(archive.ReplayerConfig{
-		Compile: compileKept,
+		Compile: compileKept(patience),
 		Policy: func(ctx context.Context, policy audit.Digest) ([]byte, error) {
 			return files.Read(ctx, bundle.PolicyPath(policy), maxPolicyFile)
 		},

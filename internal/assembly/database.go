@@ -25,7 +25,7 @@ type Database struct {
 // the embedded PostgreSQL, or joins the one that another mahrem process of the same
 // home is running.
 func OpenDatabase(ctx context.Context, c config.Config) (*Database, error) {
-	return openDatabase(ctx, c, join, joinTries)
+	return openDatabase(ctx, c, join, joinTries*max(1, int(c.Patience)))
 }
 
 // openLasting is [OpenDatabase] for a process that goes on until it is told to stop. It joins

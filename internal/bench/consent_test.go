@@ -17,7 +17,7 @@ import (
 // TestConsent measures the consent ledger in small: that everything is measured, and that
 // each figure that has a limit stands beside it.
 func TestConsent(t *testing.T) {
-	t.Parallel()
+	// By itself: the heap that it measures is that of all tests.
 	url := pgtest.New(t).URL()
 	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, ConnectTimeout: 5 * time.Minute})
 	if err != nil {

@@ -62,7 +62,7 @@ func (a *app) verifyPlaces(ctx context.Context, places []string, options verdict
 	var checked []checkedPlace
 	var err error
 	if replay {
-		checked, err = replayPlaces(ctx, places, options)
+		checked, err = a.replayPlaces(ctx, places, options)
 	} else {
 		var verdicts []verdict.Verdict
 		verdicts, err = verdict.OfAll(ctx, places, options)
@@ -102,7 +102,7 @@ func (a *app) verifyPlaces(ctx context.Context, places []string, options verdict
 }
 
 // replayPlaces checks each directory and makes its decisions again.
-func replayPlaces(ctx context.Context, places []string, options verdict.Options) ([]checkedPlace, error) {
+func (a *app) replayPlaces(ctx context.Context, places []string, options verdict.Options) ([]checkedPlace, error) {
 	if len(places) > 1 {
 		return nil, usagef("--replay takes one directory at a time")
 	}
@@ -110,7 +110,11 @@ func replayPlaces(ctx context.Context, places []string, options verdict.Options)
 	if err != nil {
 		return nil, err
 	}
-	replayer := assembly.NewBundleReplayer(files)
+	settings, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	replayer := assembly.NewBundleReplayer(files, settings.Patience)
 	options.Visit = func(first uint64, entries []audit.Entry) error {
 		for i := range entries {
 			replayer.Add(first+uint64(i), &entries[i])

@@ -83,7 +83,11 @@ beyond that within a few percent. That decisions were gone through is in the log
 		if err != nil {
 			return err
 		}
-		candidate, err := assembly.CompilePolicies(cmd.Context(), args[0])
+		settings, err := a.config()
+		if err != nil {
+			return err
+		}
+		candidate, err := assembly.CompilePolicies(cmd.Context(), args[0], settings.Patience)
 		if err != nil {
 			return err
 		}

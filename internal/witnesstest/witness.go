@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -54,6 +55,17 @@ func New(t testing.TB, name string, logs ...note.Verifier) *Witness {
 	return w
 }
 
+// Listen listens on this machine, on a port that no system gives to whoever asks for any: so
+// that it is still free for who leaves it and comes back.
+func Listen() (net.Listener, error) {
+	for tries := 1; ; tries++ {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))) //nolint:gosec // any port
+		if err == nil || tries == 1000 {
+			return listener, err
+		}
+	}
+}
+
 // Start is [New] for who has no test at hand; end it with [Witness.Leave].
 func Start(name string, logs ...note.Verifier) (*Witness, error) {
 	public, private, err := ed25519.GenerateKey(nil)
@@ -65,7 +77,7 @@ func Start(name string, logs ...note.Verifier) (*Witness, error) {
 		return nil, err
 	}
 	w := &Witness{
-		name: name, private: private, verifier: verifier, logs: logs, address: "127.0.0.1:0",
+		name: name, private: private, verifier: verifier, logs: logs,
 		seen: map[string]audit.Checkpoint{}, latest: map[string][]byte{}, now: time.Now,
 	}
 	return w, w.Return()
@@ -89,7 +101,13 @@ func (w *Witness) Return() error {
 	if w.server != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", w.address)
+	var listener net.Listener
+	var err error
+	if w.address == "" {
+		listener, err = Listen()
+	} else {
+		listener, err = net.Listen("tcp", w.address)
+	}
 	if err != nil {
 		return err
 	}
