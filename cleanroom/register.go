@@ -328,7 +328,7 @@ func (r *Register) judgeContract(ctx context.Context, by privacy.Principal, sign
 	if _, known := revision.Catalogue().Recipient(c.Owner); !known {
 		return fault("/owner", "this recipient is not in the catalogue")
 	}
-	if revision.Catalogue().StandingOf(string(c.Dataset)) == policies.WordProtected {
+	if revision.Catalogue().NamesTainted(string(c.Dataset)) {
 		return fault("/dataset", "its name says something protected of everybody who is in it")
 	}
 	for i, purpose := range c.Purposes {

@@ -40,6 +40,18 @@ func (c *Catalogue) StandingOf(word string) WordStanding {
 	return standing
 }
 
+// NamesTainted reports whether what a column or a dataset is called names a tainted product group, in
+// any of the catalogue's languages. A hint does not count in a name as it does among words: every
+// till knows a discount, and its column says nothing of who buys what.
+func (c *Catalogue) NamesTainted(name string) bool {
+	id, ok := c.GroupByTerm(name)
+	if !ok {
+		id = GroupID(name)
+	}
+	g, ok := c.groups[id]
+	return ok && g.Tainted
+}
+
 // pointsSomewhere reports whether the group's name or weights give something away, however
 // weakly: weak signals add up, and a room answers conjunctions.
 func (g *Group) pointsSomewhere() bool { return g.Tainted || len(g.Weights) > 0 }

@@ -38,6 +38,22 @@ func TestStandingOfWords(t *testing.T) {
 	}
 }
 
+func TestNamesOfTaintedGroups(t *testing.T) {
+	t.Parallel()
+	catalogue, err := LoadCatalogue(Bundle(), catalogueDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"pregnancy_test": true, "bought_pregnancy_tests": true, "gebelik_testi": true, "tehotensky_test": true, "wine_spend": true,
+		"product_group": false, "spend_minor": false, "day": false, "tier": false, "discount": false, "visits": false, "": false,
+	} {
+		if got := catalogue.NamesTainted(name); got != want {
+			t.Errorf("%q names something tainted: %t", name, got)
+		}
+	}
+}
+
 func TestRoomPurposesAreChecked(t *testing.T) {
 	t.Parallel()
 	const line = "room: {categories: [core, purchases, views, engagement, preferences, profile]}"

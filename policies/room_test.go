@@ -76,7 +76,7 @@ func TestDecideRoom(t *testing.T) {
 		{"pregnancy tests by a measure's name", func(f *policies.RoomFacts) {
 			f.Columns = append(f.Columns, policies.RoomColumn{Category: "purchases", Role: "measure", Name: "gebelik_testi"})
 		}, []string{"room.words_harmless"}, 0, 0},
-		{"names of no product", func(f *policies.RoomFacts) { f.Columns[0].Name, f.Columns[1].Name = "product_group", "season" }, nil, 50, 0},
+		{"names of no product", func(f *policies.RoomFacts) { f.Columns[0].Name, f.Columns[1].Name = "product_group", "discount" }, nil, 50, 0},
 		{"pregnancy by hints", func(f *policies.RoomFacts) { f.Columns[0].Values = []string{"beauty.body_lotion"} }, []string{"room.words_harmless"}, 0, 0},
 		{"what is left, under a name of its own", func(f *policies.RoomFacts) {
 			f.Columns[0].Values, f.Columns[0].Other = []string{"grocery.dairy", "the rest"}, "the rest"

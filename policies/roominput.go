@@ -60,7 +60,7 @@ func (k *RoomColumn) standings(c *Catalogue) (found []WordStanding) {
 			found = append(found, standing)
 		}
 	}
-	if !slices.Contains(found, WordProtected) && c.StandingOf(k.Name) == WordProtected {
+	if !slices.Contains(found, WordProtected) && c.NamesTainted(k.Name) {
 		found = append(found, WordProtected)
 	}
 	return found
