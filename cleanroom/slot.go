@@ -57,6 +57,13 @@ func (c *Column) Encode(value string) (int64, bool) {
 	return 0, false
 }
 
+// Hides reports whether a row with this word has no place in the column: the column is of a
+// vocabulary of the catalogue, whose protected words nobody asks about, and this one would be asked
+// about as a part of whatever is left. Where all harmless words are in the domain, nothing else is.
+func (c *Column) Hides(word string, protected func(word string) bool) bool {
+	return c.Vocabulary != "" && c.Other != "" && protected != nil && !slices.Contains(c.Domain, word) && protected(word)
+}
+
 // LargestMeasure bounds the values and the bounds of measures, so that no sum over people can
 // overflow: 900 million of them fit.
 const LargestMeasure = 10_000_000_000

@@ -202,7 +202,7 @@ func TestRows(t *testing.T) {
 			"product_group": privacy.NewPlain(e.group), "amount": privacy.NewPlain(e.amount),
 		}})
 	}
-	rows, left := rowsOf(t, mapping, events)
+	rows, left := rowsOf(t, mapping, purchasesContract(), events)
 	want := []Row{
 		{Dimensions: [8]int32{0, 20455}, Measures: [4]int64{1250, 1}},
 		{Dimensions: [8]int32{1, 20818}, Measures: [4]int64{100, 1}},
@@ -212,8 +212,34 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestRowsHideNothingProtected: what is left over of a column of product groups is nothing that no
+// question may name; otherwise it would be that, where all the rest has a word of its own.
+func TestRowsHideNothingProtected(t *testing.T) {
+	t.Parallel()
+	mapping, err := ParseMapping([]byte(purchasesMapping))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []vault.Event
+	for _, group := range []string{"grocery.dairy", "bakery", "health.pregnancy_test", "PREGNANCY TEST KITS", "alcohol.wine", "of no catalogue"} {
+		events = append(events, vault.Event{Type: "purchase", At: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Fields: map[privacy.AttributeName]privacy.Plain{
+			"product_group": privacy.NewPlain(group), "amount": privacy.NewPlain("1"),
+		}})
+	}
+	contract := purchasesContract()
+	contract.Columns[0].Vocabulary = policies.VocabularyProductGroups
+	if rows, left := rowsOf(t, mapping, contract, events); len(rows) != 3 || left != 3 {
+		t.Errorf("%d rows and %d left out, want 3 and 3", len(rows), left)
+	}
+	// Of words that are the owner's own nothing is known.
+	contract.Columns[0].Vocabulary = ""
+	if rows, left := rowsOf(t, mapping, contract, events); len(rows) != 6 || left != 0 {
+		t.Errorf("%d rows and %d left out of a column without a vocabulary", len(rows), left)
+	}
+}
+
 // rowsOf seals events and makes rows of them.
-func rowsOf(t *testing.T, mapping *Mapping, events []vault.Event) ([]Row, int) {
+func rowsOf(t *testing.T, mapping *Mapping, contract *cleanroom.Contract, events []vault.Event) ([]Row, int) {
 	t.Helper()
 	v := keys(t).Vault()
 	key, _, err := v.NewPersonKey(privacy.DataSubjectID{1})
@@ -228,7 +254,7 @@ func rowsOf(t *testing.T, mapping *Mapping, events []vault.Event) ([]Row, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := encoder{mapping, purchasesContract()}
+	e := encoder{mapping, contract, func(word string) bool { return shipped().StandingOf(word) == policies.WordProtected }}
 	return e.rows(func(privacy.AttributeName) string { return "" }, views)
 }
 

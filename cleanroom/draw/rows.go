@@ -23,6 +23,8 @@ type Row struct {
 type encoder struct {
 	mapping  *Mapping
 	contract *cleanroom.Contract
+	// protected reports whether a word names something that no room may be about.
+	protected func(word string) bool
 }
 
 // rows returns a person's rows, and how many of their events the contract does not provide for.
@@ -71,7 +73,7 @@ func (e *encoder) row(attribute func(privacy.AttributeName) string, event *vault
 			}
 		}
 		number, ok := column.Encode(value)
-		if !ok {
+		if !ok || column.Hides(value, e.protected) {
 			return row, false
 		}
 		if column.Role == cleanroom.Measure {

@@ -40,6 +40,10 @@ type Config struct {
 	Decimals map[string]int
 	// ManyRows lets a person have several rows. Without it, that is refused.
 	ManyRows bool
+	// Protected reports whether a word names something that no room may be about. Rows with such
+	// a word that would count as whatever is left are left out ([cleanroom.Column.Hides]). Nil:
+	// none are.
+	Protected func(word string) bool
 	// DropBad leaves rows out that do not read; nil of them are let through otherwise.
 	DropBad bool
 	// Declared is the size that was announced, Minimum the smallest one that is not refused;
@@ -125,9 +129,10 @@ func (c *Config) plan() (audit.Digest, error) {
 		Yes        string
 		Decimals   map[string]int
 		Many, Bad  bool
+		Protected  bool `json:",omitempty"`
 	}{
 		c.Room, c.Epoch, digestText(c.Contract.Digest), c.Matcher.Mode(), c.Identifier,
-		c.wanted(), c.ConsentYes, c.Decimals, c.ManyRows, c.DropBad,
+		c.wanted(), c.ConsentYes, c.Decimals, c.ManyRows, c.DropBad, c.Protected != nil,
 	})
 	if err != nil {
 		return audit.Digest{}, fmt.Errorf("writing plan: %w", err)

@@ -29,6 +29,8 @@ type Summary struct {
 	// Others are how many rows of a column had a word that is not in its domain, and count as
 	// the one for whatever is left.
 	Others map[string]int
+	// Hidden are how many rows were left out because a column has a protected word.
+	Hidden map[string]int
 	// Resumed is whether work that broke off was taken up.
 	Resumed bool
 }
@@ -118,7 +120,7 @@ func Run(ctx context.Context, source intake.Source, dir string, c Config) (_ *Su
 	}
 	summary.Manifest, summary.Digest = m, Digest(signed)
 	summary.LeftOut, summary.NoIdentifier, summary.Bad = in.refused, in.noBody, in.faults.reasons
-	summary.Others = in.others
+	summary.Others, summary.Hidden = in.others, in.hidden
 	return summary, nil
 }
 

@@ -215,6 +215,29 @@ func TestBadRowsAreDroppedIfWanted(t *testing.T) {
 	}
 }
 
+// TestNothingProtectedHides: a word that no contract may have is not among whatever is left of a
+// column of the catalogue's words, and somebody with such rows alone is on no list.
+func TestNothingProtectedHides(t *testing.T) {
+	t.Parallel()
+	c, verifier := config(t)
+	c.ManyRows = true
+	c.Protected = func(word string) bool { return word == "strange" }
+	text := people(12) + "person0@example.com,yes,strange,2026-03-01,1\nperson2@example.com,no,strange,2026-03-01,1\n"
+	for vocabulary, want := range map[string]int{"": 11, "product_groups": 8} {
+		c.Contract.Contract.Columns[0].Vocabulary = vocabulary
+		c.Declared = want
+		dir := filepath.Join(t.TempDir(), "out")
+		summary, err := prepare.Run(t.Context(), source("x.csv", text), dir, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of the twelve, four are strange, of whom one says no besides.
+		if got := open(t, dir, verifier, 3); got.manifest.Members != want || vocabulary != "" && (got.manifest.Rows != 8 || summary.Hidden["segment"] != 5 || summary.Others["segment"] != 0) {
+			t.Errorf("%q: %d members with %d rows, %+v", vocabulary, got.manifest.Members, got.manifest.Rows, summary)
+		}
+	}
+}
+
 // Whatever the moment at which it breaks off, what comes out is the same, byte by byte, as if
 // it had not.
 func TestWhatBreaksOffComesOutTheSame(t *testing.T) {

@@ -24,6 +24,7 @@ type content struct {
 	digest  [sha256.Size]byte
 	refused int // people who do not agree
 	others  map[string]int
+	hidden  map[string]int
 }
 
 // progressRows is after how many rows progress is told.
@@ -31,7 +32,7 @@ const progressRows = 4096
 
 // read brings a file in: people into memory, rows onto the disk.
 func (c *Config) read(ctx context.Context, table *intake.Table, size int64, dir string, seed [seedSize]byte) (_ *content, err error) {
-	in := &content{people: newPeople(), others: map[string]int{}}
+	in := &content{people: newPeople(), others: map[string]int{}, hidden: map[string]int{}}
 	columns := c.Contract.Contract.Columns
 	if in.rows, err = newSpill(dir, spillFiles(size), len(columns), seed); err != nil {
 		return nil, err
@@ -97,6 +98,10 @@ func (c *Config) row(in *content, cells []string, values []int64, line int64) er
 			in.faults.add(line, OutOfDomain, column)
 			return nil
 		}
+		if column := c.hides(cells[2:]); column != "" {
+			in.hidden[column]++
+			return nil
+		}
 		c.countOthers(in, cells[2:], values)
 	}
 	person, fresh, err := in.people.add(c.Matcher.Seed(normal))
@@ -129,6 +134,17 @@ func (c *Config) encode(cells []string, values []int64) string {
 			return column.Name
 		}
 		values[i] = value
+	}
+	return ""
+}
+
+// hides returns the column in which a row has a protected word that would hide there.
+func (c *Config) hides(cells []string) string {
+	columns := c.Contract.Contract.Columns
+	for i := range columns {
+		if columns[i].Hides(strings.TrimSpace(cells[i]), c.Protected) {
+			return columns[i].Name
+		}
 	}
 	return ""
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/mahrem/mahrem/cleanroom/noise"
 	"github.com/mahrem/mahrem/cleanroom/prepare"
 	"github.com/mahrem/mahrem/intake"
+	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 )
 
@@ -43,6 +44,7 @@ type preparedDocument struct {
 	WithoutIdentifier int            `json:"rows_without_identifier"`
 	Dropped           map[string]int `json:"rows_dropped,omitempty"`
 	Others            map[string]int `json:"rows_as_other,omitempty"`
+	Hidden            map[string]int `json:"rows_protected,omitempty"`
 	Resumed           bool           `json:"resumed"`
 }
 
@@ -101,7 +103,7 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 			document := preparedDocument{
 				Directory: f.output, Manifest: fmt.Sprintf("%x", summary.Digest), Dataset: string(m.Owner) + "." + string(m.Dataset), Epoch: m.Epoch,
 				Members: m.Members, Rows: m.Rows, WithoutConsent: summary.LeftOut, WithoutIdentifier: summary.NoIdentifier, Dropped: summary.Bad, Others: summary.Others,
-				Resumed: summary.Resumed,
+				Hidden: summary.Hidden, Resumed: summary.Resumed,
 			}
 			return a.screen.print(document, func(w io.Writer) {
 				t := table{}
@@ -115,6 +117,9 @@ to the other party for mahrem room remask. docs/spec/prepared.md has the files.`
 				}
 				for _, column := range sortedKeys(summary.Others) {
 					t.add("as other", fmt.Sprintf("%d rows: %s has a word that the contract does not have", summary.Others[column], column))
+				}
+				for _, column := range sortedKeys(summary.Hidden) {
+					t.add("left out", fmt.Sprintf("%d rows: %s has a word that the catalogue protects", summary.Hidden[column], column))
 				}
 				t.add("manifest", document.Manifest)
 				t.writeTo(w, "")
@@ -199,9 +204,28 @@ func (a *app) prepareConfig(cmd *cobra.Command, f *prepareFlags) (c prepare.Conf
 	if c.Minimum < 2 {
 		return c, usagef("--minimum-members is 2 at least: a list of one is a person")
 	}
+	if c.Protected, err = protectedWords(c.Contract.Contract); err != nil {
+		return c, err
+	}
 	c.ManyRows, c.DropBad, c.Noise, c.Random, c.Now = f.manyRows, f.dropBad, noise.Secure{}, rand.Reader, time.Now
 	c.Matcher, err = a.matcher(cmd, f, &c)
 	return c, err
+}
+
+// protectedWords tells protected words of the catalogue that comes with the program, if the
+// contract has a column in which they could hide.
+func protectedWords(contract *cleanroom.Contract) (func(word string) bool, error) {
+	hides := func(c cleanroom.Column) bool {
+		return c.Vocabulary == policies.VocabularyProductGroups && c.Other != ""
+	}
+	if !slices.ContainsFunc(contract.Columns, hides) {
+		return nil, nil
+	}
+	catalogue, err := policies.LoadCatalogue(policies.Bundle(), "catalogue")
+	if err != nil {
+		return nil, err
+	}
+	return func(word string) bool { return catalogue.StandingOf(word) == policies.WordProtected }, nil
 }
 
 // matcher is what masks on the party's side.
