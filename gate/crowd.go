@@ -25,16 +25,20 @@ const (
 	crowdLife = 10 * time.Minute
 	// crowdTimeout bounds one count.
 	crowdTimeout = 30 * time.Second
-	// crowdWait is how long a query waits for the first count, and crowdRest how long
-	// none is tried after one has failed: nobody waits for what does not come.
-	crowdWait = time.Second
+	// crowdRest is how long none is tried after one has failed: nobody waits for what does
+	// not come.
 	crowdRest = 5 * time.Second
 )
+
+// CrowdWait is how long a query waits for the first count of who shares a label, unless it is
+// said otherwise.
+const CrowdWait = time.Second
 
 // crowd remembers which persona labels so many people share that a label says nothing
 // about one of them. It fails closed: what was not counted is not shared.
 type crowd struct {
 	crowds Crowds
+	wait   time.Duration
 	vault  *vault.Vault
 	now    func() time.Time
 
@@ -86,7 +90,7 @@ func (c *crowd) await(ctx context.Context, s *sheet, now time.Time) {
 	if running == nil {
 		return
 	}
-	timer := time.NewTimer(crowdWait - now.Sub(started))
+	timer := time.NewTimer(c.wait - now.Sub(started))
 	defer timer.Stop()
 	select {
 	case <-running:

@@ -60,7 +60,7 @@ func newCrowd(t *testing.T) (*crowd, *crowdsOf, *sheet, *atomic.Int64) {
 		valueTag(v, attributePersona, policies.Exact, "fresh_cook"):    500,
 	}}
 	var seconds atomic.Int64
-	return &crowd{crowds: people, vault: v, now: func() time.Time { return testTime.Add(time.Duration(seconds.Load()) * time.Second) }}, people, s, &seconds
+	return &crowd{crowds: people, wait: CrowdWait, vault: v, now: func() time.Time { return testTime.Add(time.Duration(seconds.Load()) * time.Second) }}, people, s, &seconds
 }
 
 func sharedLabels(t *testing.T, c *crowd, s *sheet) []policies.PersonaID {
@@ -189,7 +189,7 @@ func TestCrowdKeepsNobodyWaiting(t *testing.T) {
 		for range 50 { // those who come later do not begin to wait
 			c.shared(t.Context(), s, "pet_friend")
 		}
-		if waited := time.Since(begun); waited != crowdWait {
+		if waited := time.Since(begun); waited != CrowdWait {
 			t.Errorf("waited %v", waited)
 		}
 		close(people.wait)

@@ -42,6 +42,8 @@ type Config struct {
 	// Crowds counts who shares a persona label. A label is told only if enough people do;
 	// nil counts nobody, and then no label is told.
 	Crowds Crowds
+	// CrowdWait is how long a query waits for the first count before it tells no label. Zero: a second.
+	CrowdWait time.Duration
 }
 
 // Gate answers queries. It is safe for concurrent use.
@@ -65,10 +67,13 @@ func New(store Store, engine Engine, v *vault.Vault, pseudonyms Pseudonyms, log 
 	if config.Chunks <= 0 {
 		config.Chunks = 4
 	}
+	if config.CrowdWait <= 0 {
+		config.CrowdWait = CrowdWait
+	}
 	return &Gate{
 		store: store, engine: engine, vault: v, pseudonyms: pseudonyms, log: log, config: config,
 		audiences: make(chan struct{}, maxAudiences),
-		crowd:     crowd{crowds: config.Crowds, vault: v, now: time.Now},
+		crowd:     crowd{crowds: config.Crowds, wait: config.CrowdWait, vault: v, now: time.Now},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -182,7 +183,7 @@ func TestAudienceNeedsACrowdForAPersona(t *testing.T) {
 	if _, err := b.keys.EnsureRecipient("analyst"); err != nil {
 		t.Fatal(err)
 	}
-	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Audiences: NewAudienceStore(b.db), Crowds: store})
+	b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Audiences: NewAudienceStore(b.db), Crowds: store, CrowdWait: time.Minute})
 	k := engine.Revision().Catalogue().PersonaMinimum()
 	var people []privacy.DataSubjectID
 	for n := range k + 1 {

@@ -178,7 +178,7 @@ func TestPersonaIsToldInACrowd(t *testing.T) {
 	ask := func(key *vault.PersonKey) any {
 		t.Helper()
 		// A gate of its own, which has counted nobody yet.
-		b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Crowds: store})
+		b.Gate = gate.New(b.store, engine, b.keys.Vault(), keyPseudonyms{b.keys}, b.log, gate.Config{Crowds: store, CrowdWait: time.Minute})
 		answer := b.mustAsk(t, service("content_engine"), gate.Query{
 			DataSubject: gate.Ref{Pseudonym: b.pseudonym(t, "content_engine", key)}, Purpose: "content", Channel: "web",
 			Attributes: []privacy.AttributeName{"persona"},

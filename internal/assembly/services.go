@@ -86,7 +86,7 @@ func (h *House) openServices(ctx context.Context) (err error) {
 	h.Pseudonyms = &Pseudonyms{keys: h.Keys, engine: h.Engine, log: h.Log, made: map[privacy.RecipientID]*pseudonym.Pseudonyms{}}
 	profiles := postgres.NewProfileStore(h.DB)
 	h.Gate = gate.New(postgres.NewGateStore(h.DB, h.Log), h.Engine, h.Keys.Vault(), h.Pseudonyms, h.Log,
-		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB), Crowds: profiles})
+		gate.Config{Witness: h.Archive, Audiences: postgres.NewAudienceStore(h.DB), Crowds: profiles, CrowdWait: h.Settings.Patience.With(gate.CrowdWait)})
 	notices := postgres.NewNoticeStore(h.DB, h.Log)
 	h.Notices = notice.New(notices, catalogue.KnowsPurpose)
 	consents := postgres.NewConsentStore(h.DB, h.Log)

@@ -74,7 +74,7 @@ func newHouse(t testing.TB, url string) *house {
 	minted, err := tokens.Mint(privacy.Principal{ID: "bench", Role: privacy.RoleService, Recipient: Recipient}, time.Hour)
 	check(err)
 	h.token = minted.Token
-	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{Audiences: postgres.NewAudienceStore(db), Crowds: postgres.NewProfileStore(db)})
+	asker := gate.New(postgres.NewGateStore(db, h.log), h.engine, keys.Vault(), of{names}, h.log, gate.Config{Audiences: postgres.NewAudienceStore(db), Crowds: postgres.NewProfileStore(db), CrowdWait: time.Minute})
 	refresher := gate.NewRefresher(postgres.NewProfileStore(db), h.engine, keys.Vault(), gate.RefresherConfig{})
 	h.gate, h.refresh = asker, func(ctx context.Context) error { _, err := refresher.RefreshAll(ctx, nil); return err }
 	h.handler = server.New(server.Services{Tokens: tokens, Gate: asker, Evaluator: asker}, server.Config{Log: slog.New(slog.DiscardHandler), RequestTimeout: 5 * time.Minute})

@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -285,7 +287,14 @@ func (c *cluster) create(ctx context.Context, name, template string) error {
 	if c.owner != "" {
 		statement += " owner " + c.owner
 	}
-	return c.exec(ctx, statement)
+	// Who has left the template may still be ending there, or be cleaning up in it; the server
+	// waits five seconds for them and no longer.
+	for deadline := time.Now().Add(5 * time.Minute); ; {
+		err := c.exec(ctx, statement)
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "55006" || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // migrate holds a lock of the whole server meanwhile: migrations make roles, which all
