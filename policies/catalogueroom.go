@@ -32,24 +32,18 @@ func (c *Catalogue) StandingOf(word string) WordStanding {
 			standing = WordHarmless
 		}
 	}
-	if standing == WordUnknown {
-		if id, ok := c.GroupByTerm(word); ok && c.groups[id].pointsSomewhere() {
-			return WordProtected
-		}
+	if standing == WordUnknown && c.namesAny(word, (*Group).pointsSomewhere) {
+		return WordProtected
 	}
 	return standing
 }
 
 // NamesTainted reports whether what a column or a dataset is called names a tainted product group, in
-// any of the catalogue's languages. A hint does not count in a name as it does among words: every
+// any of the catalogue's languages, whatever else is in it. A hint does not count in a name as it does among words: every
 // till knows a discount, and its column says nothing of who buys what.
 func (c *Catalogue) NamesTainted(name string) bool {
-	id, ok := c.GroupByTerm(name)
-	if !ok {
-		id = GroupID(name)
-	}
-	g, ok := c.groups[id]
-	return ok && g.Tainted
+	g, ok := c.groups[GroupID(name)]
+	return ok && g.Tainted || c.namesAny(name, func(g *Group) bool { return g.Tainted })
 }
 
 // pointsSomewhere reports whether the group's name or weights give something away, however

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"unicode"
@@ -51,22 +52,43 @@ type termIndex map[string][]term
 // something by itself stands for the whole, then the longest, then the first.
 func (c *Catalogue) GroupByTerm(text string) (GroupID, bool) {
 	var best term
-	words := foldWords(text)
-	for len(words) > 0 {
-		found, ok := c.terms.longest(words)
-		if !ok {
-			words = words[1:]
-			continue
-		}
+	for found := range c.termsIn(text) {
 		if best.group == nil || found.stronger(best) {
 			best = found
 		}
-		words = words[len(found.words):]
 	}
 	if best.group == nil {
 		return "", false
 	}
 	return best.group.ID, true
+}
+
+// namesAny reports whether one of the terms in a text is of such a group, whatever else is in it.
+func (c *Catalogue) namesAny(text string, such func(*Group) bool) bool {
+	for found := range c.termsIn(text) {
+		if such(found.group) {
+			return true
+		}
+	}
+	return false
+}
+
+// termsIn returns the terms in a text; where some overlap, the longest that comes first.
+func (c *Catalogue) termsIn(text string) iter.Seq[term] {
+	return func(yield func(term) bool) {
+		words := foldWords(text)
+		for len(words) > 0 {
+			found, ok := c.terms.longest(words)
+			if !ok {
+				words = words[1:]
+				continue
+			}
+			if !yield(found) {
+				return
+			}
+			words = words[len(found.words):]
+		}
+	}
 }
 
 // longest returns the longest term with which words begin.
