@@ -401,7 +401,7 @@ func (r *restore) nothingInClear() {
 		maps.DeleteFunc(text, harmless)
 		maps.DeleteFunc(found, harmless)
 		// In text nothing is random.
-		if clear := append(slices.Sorted(maps.Keys(text)), beyondChance(slices.Sorted(maps.Keys(found)))...); len(clear) > 0 {
+		if clear := append(slices.Sorted(maps.Keys(text)), beyondChance(slices.Sorted(maps.Keys(found)), nil)...); len(clear) > 0 {
 			r.Errorf("%d of %d words stand in %s in clear: %s", len(clear), long, where, list(clear))
 		}
 		r.Logf("%d words looked for in %s, %d MB", long, where, size>>20)
