@@ -225,10 +225,10 @@ func TestKilledChanges(t *testing.T) {
 	acknowledged := 0
 	for range rounds {
 		lines := 1 + mathrand.IntN(60)
-		runAnnouncerUntilKilled(t, lines, childAnnounceDatabase+"="+killedURL(database), childAnnounceKeys+"="+keys.Dir())
+		runAnnouncerUntilKilled(t, lines, childAnnounceDatabase+"="+database.KilledURL(), childAnnounceKeys+"="+keys.Dir())
 		acknowledged += lines
 	}
-	awaitKilled(t, database)
+	database.AwaitKilled(t)
 	var records, deliveries, keysLeft int
 	if err := db.pool.QueryRow(t.Context(), `select (select count(*) from consent.record), (select count(*) from dsar.delivery where kind = 'consent'),
 		(select count(*) from keyring.delivery_key)`).Scan(&records, &deliveries, &keysLeft); err != nil {

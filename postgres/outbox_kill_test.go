@@ -20,7 +20,6 @@ import (
 
 	"github.com/mahrem/mahrem/audit"
 	"github.com/mahrem/mahrem/dsar/outbox"
-	"github.com/mahrem/mahrem/internal/pgtest"
 	"github.com/mahrem/mahrem/vault/keydir"
 )
 
@@ -140,9 +139,9 @@ func TestKilledWorkers(t *testing.T) {
 	}))
 	defer receiver.Close()
 	for range rounds {
-		runUntilKilled(t, 1+mathrand.IntN(40), childDatabase+"="+killedURL(database), childKeys+"="+keys.Dir(), childReceiver+"="+receiver.URL)
+		runUntilKilled(t, 1+mathrand.IntN(40), childDatabase+"="+database.KilledURL(), childKeys+"="+keys.Dir(), childReceiver+"="+receiver.URL)
 	}
-	awaitKilled(t, database)
+	database.AwaitKilled(t)
 	finishDeliveries(t, db, keys, receiver.URL)
 
 	var committed, delivered, ends, ended, withKey int
@@ -204,33 +203,6 @@ func killAfterLines(t *testing.T, cmd *exec.Cmd, lines int, env ...string) {
 	_ = cmd.Wait()
 	if said < lines {
 		t.Errorf("the child ended after %d of %d lines", said, lines)
-	}
-}
-
-// killedName is what processes that are killed are called in the database.
-const killedName = "mahrem_test_killed"
-
-func killedURL(database *pgtest.Database) string {
-	return database.URL() + "&application_name=" + killedName
-}
-
-// awaitKilled waits until the database is done with the processes that were killed: a commit
-// that was under way goes on without them.
-func awaitKilled(t *testing.T, database *pgtest.Database) {
-	t.Helper()
-	pool := database.OwnerPool(t)
-	for until := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		var left int
-		if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity
-			where datname = current_database() and application_name = $1`, killedName).Scan(&left); err != nil {
-			t.Fatal(err)
-		}
-		if left == 0 {
-			return
-		}
-		if time.Now().After(until) {
-			t.Fatalf("%d connections of processes that were killed are left", left)
-		}
 	}
 }
 
