@@ -38,9 +38,13 @@ func (c *Catalogue) StandingOf(word string) WordStanding {
 	return standing
 }
 
-// NamesTainted reports whether what a column or a dataset is called names a tainted product group, in
-// any of the catalogue's languages, whatever else is in it. A hint does not count in a name as it does among words: every
-// till knows a discount, and its column says nothing of who buys what.
+// Protects reports whether the standing of a word is [WordProtected]: no room may be about it.
+func (c *Catalogue) Protects(word string) bool { return c.StandingOf(word) == WordProtected }
+
+// NamesTainted reports whether what a column or a dataset is called names a tainted product
+// group, in any of the catalogue's languages, whatever else is in it. A hint does not count in a
+// name as it does among words: every till knows a discount, and its column says nothing of who
+// buys what.
 func (c *Catalogue) NamesTainted(name string) bool {
 	g, ok := c.groups[GroupID(name)]
 	return ok && g.Tainted || c.namesAny(name, func(g *Group) bool { return g.Tainted })

@@ -26,7 +26,7 @@ func TestStandingOfWords(t *testing.T) {
 		// What terms find is never harmless.
 		"strawberries": WordUnknown, "gold": WordUnknown, "": WordUnknown, "campaign 18": WordUnknown,
 	} {
-		if got := catalogue.StandingOf(word); got != want {
+		if got := catalogue.StandingOf(word); got != want || catalogue.Protects(word) != (want == WordProtected) {
 			t.Errorf("%q is %s, want %s", word, got, want)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/mahrem/mahrem/cleanroom"
 	"github.com/mahrem/mahrem/cleanroom/match"
-	"github.com/mahrem/mahrem/policies"
 	"github.com/mahrem/mahrem/privacy"
 	"github.com/mahrem/mahrem/vault"
 )
@@ -119,7 +118,7 @@ func (r *run) rowsOf(e *eligible) ([]Row, error) {
 			return nil, err
 		}
 	}
-	encoder := encoder{r.order.Mapping, r.contract, func(word string) bool { return r.rules.Catalogue.StandingOf(word) == policies.WordProtected }}
+	encoder := encoder{r.order.Mapping, r.contract, r.rules.Catalogue.Protects}
 	rows, _ := encoder.rows(e.attribute, events)
 	return rows, nil
 }

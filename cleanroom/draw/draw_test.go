@@ -254,7 +254,7 @@ func rowsOf(t *testing.T, mapping *Mapping, contract *cleanroom.Contract, events
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := encoder{mapping, contract, func(word string) bool { return shipped().StandingOf(word) == policies.WordProtected }}
+	e := encoder{mapping, contract, shipped().Protects}
 	return e.rows(func(privacy.AttributeName) string { return "" }, views)
 }
 

@@ -225,7 +225,7 @@ func protectedWords(contract *cleanroom.Contract) (func(word string) bool, error
 	if err != nil {
 		return nil, err
 	}
-	return func(word string) bool { return catalogue.StandingOf(word) == policies.WordProtected }, nil
+	return catalogue.Protects, nil
 }
 
 // matcher is what masks on the party's side.

@@ -59,7 +59,7 @@ func readTruth(t *testing.T, dir string) *truth {
 	protected := map[string]bool{}
 	err = eachRow(filepath.Join(dir, journeyProducts), []string{"product_id", "department", "product_category", "product_type"}, func(cells []string) error {
 		group := catalogue.ProductGroup(cells[1], cells[2], cells[3])
-		protected[strings.Clone(cells[0])] = catalogue.StandingOf(string(group)) == policies.WordProtected
+		protected[strings.Clone(cells[0])] = catalogue.Protects(string(group))
 		return nil
 	})
 	if err != nil {

@@ -3,6 +3,8 @@ package pgtest
 import (
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // killedName is what processes that are killed are called in the database.
@@ -15,11 +17,14 @@ func (d *Database) KilledURL() string { return withParameter(d.url, "application
 // under way goes on without them, holds its locks and may still be committed.
 func (d *Database) AwaitKilled(t testing.TB) {
 	t.Helper()
-	pool := d.OwnerPool(t)
-	defer pool.Close()
+	conn, err := pgx.Connect(t.Context(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
 	for until := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		var left int
-		if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity
+		if err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity
 			where datname = current_database() and application_name = $1`, killedName).Scan(&left); err != nil {
 			t.Fatal(err)
 		}
